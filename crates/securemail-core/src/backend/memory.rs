@@ -1,0 +1,87 @@
+//! What was seen of recipient domains before.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::vocab::{DnsName, UnixTime};
+
+/// Remembers domains across restarts and nodes: their best proof so far, and their MTA-STS policies.
+///
+/// # Contract
+/// - **R1** What `remember` and `put_policy` returned `Ok` for is recalled, also after a restart.
+/// - **R2** `remember` replaces the record of the domain; `put_policy` replaces its policy.
+/// - **R3** What was never remembered is `Ok(None)`; an error never means absence.
+#[async_trait]
+pub trait DomainMemory: fmt::Debug + Send + Sync + 'static {
+    /// What was seen of `domain`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn recall(&self, domain: &DnsName) -> Result<Option<DomainHistory>, StoreError>;
+
+    /// Keeps what was seen.
+    ///
+    /// # Errors
+    /// `Full`, `Unavailable`.
+    async fn remember(&self, domain: &DnsName, history: &DomainHistory) -> Result<(), StoreError>;
+
+    /// The last valid MTA-STS policy of `domain`, expired or not.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn policy(&self, domain: &DnsName) -> Result<Option<CachedPolicy>, StoreError>;
+
+    /// Keeps a policy.
+    ///
+    /// # Errors
+    /// `Full`, `Unavailable`.
+    async fn put_policy(&self, domain: &DnsName, policy: &CachedPolicy) -> Result<(), StoreError>;
+}
+
+/// What was seen of a domain.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DomainHistory {
+    /// The best that was seen of each MX host with which mail was proved deliverable.
+    pub hosts: Vec<HostHistory>,
+    /// The MX answer was DNSSEC-secure at some time.
+    pub mx_was_secure: bool,
+    /// When an MTA-STS policy in mode enforce was last seen.
+    pub sts_enforced_at: Option<UnixTime>,
+    /// When the set of MX hosts was first seen as it is now.
+    pub mx_set_since: Option<UnixTime>,
+    /// That set, sorted.
+    pub mx_set: Vec<DnsName>,
+    /// Since when no delivery way was found, to confirm before diverting; `None` while one is.
+    pub no_path_since: Option<UnixTime>,
+    /// Since when the domain was denied without proof; `None` while it is there.
+    pub absent_since: Option<UnixTime>,
+}
+
+/// What was seen of a host.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct HostHistory {
+    /// The MX host.
+    pub host: DnsName,
+    /// The best authority: 0 for S0 up to 4 for S3 (S0, S0+, S1, S2, S3).
+    pub authority: u8,
+    /// The best authentication: 2 for PKIX, 3 for DANE.
+    pub authentication: u8,
+    /// When it was last seen so.
+    pub seen: UnixTime,
+}
+
+/// An MTA-STS policy as it was fetched.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct CachedPolicy {
+    /// The `id` of the TXT record at that time.
+    pub id: String,
+    /// The body as served.
+    pub body: String,
+    /// When it was fetched.
+    pub fetched: UnixTime,
+    /// Until when it applies: `fetched + max_age`.
+    pub expires: UnixTime,
+}

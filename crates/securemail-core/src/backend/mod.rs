@@ -1,0 +1,64 @@
+//! The traits that adapters implement: small, dyn-compatible, each with a numbered contract.
+//!
+//! No method has a default body, so an adapter that forgets one does not compile. A contract is
+//! checked by the conformance suites of `securemail-testkit`; an adapter runs them with one macro.
+
+mod audit;
+mod directory;
+mod keys;
+mod memory;
+mod notifier;
+mod pickups;
+mod policy;
+mod resolver;
+mod scanner;
+mod signing;
+mod spool;
+mod system;
+mod transport;
+mod vault;
+
+pub use audit::{AuditSink, EventPage, NewEvent, StoredEvent};
+pub use directory::Directory;
+pub use keys::{KeyError, KeyPurpose, KeyRef, KeyStore, MasterKey, WrappedKey};
+pub use memory::{CachedPolicy, DomainHistory, DomainMemory, HostHistory};
+pub use notifier::{CodeMessage, Notifier, NotifyError, Receipt};
+pub use pickups::{AddressPrefix, PickupRecord, Pickups};
+pub use policy::TransportPolicy;
+pub use resolver::{FetchError, FetchedPolicy, PolicyFetcher, Resolver, VantageView};
+pub use scanner::{ScanError, Scanner, Verdict};
+pub use signing::{DkimAlgorithm, DkimSigner, SigningError, SigningKeys};
+pub use spool::{
+    Claim, Committed, DeliveryState, DsnCommitted, Due, Earlier, HandedOver, Intent, ItemClass,
+    Lease, Leased, NewDelivery, NewItem, ResubmissionKey, Settlement, Spool,
+};
+pub use system::{Clock, Entropy, Executor, NoEntropy};
+pub use transport::{
+    Attempt, AttemptReport, DotClosed, FinalDot, NoticeAttempt, NoticeTransport, PeerFacts,
+    RecipientOutcome, SessionOutcome, Transport,
+};
+pub use vault::Vault;
+
+/// Every trait is dyn-compatible, and a handle on it may cross threads.
+const _: () = {
+    const fn shared<T: Send + Sync + ?Sized>() {}
+    shared::<dyn AuditSink>();
+    shared::<dyn Clock>();
+    shared::<dyn Directory>();
+    shared::<dyn DkimSigner>();
+    shared::<dyn DomainMemory>();
+    shared::<dyn Entropy>();
+    shared::<dyn Executor>();
+    shared::<dyn KeyStore>();
+    shared::<dyn MasterKey>();
+    shared::<dyn NoticeTransport>();
+    shared::<dyn Notifier>();
+    shared::<dyn Pickups>();
+    shared::<dyn PolicyFetcher>();
+    shared::<dyn Resolver>();
+    shared::<dyn Scanner>();
+    shared::<dyn SigningKeys>();
+    shared::<dyn Spool>();
+    shared::<dyn Transport>();
+    shared::<dyn Vault>();
+};

@@ -1,0 +1,156 @@
+//! Tries to hand a message to one host.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::mail::ContentFree;
+use crate::route::{Hop, PeerFailure};
+use crate::vocab::{Address, Content, DnsName, Reply, ReversePath, UnixTime};
+
+/// Hands messages to hosts. Whatever happens is a report; there is no error.
+///
+/// # Contract
+/// - **T1** No octet of MAIL, RCPT or content leaves before `route::authenticate` gave the proof of
+///   this hop for the certificate of this session.
+/// - **T2** The final dot leaves only after `final_dot.open()` returned `Ok`.
+/// - **T3** Dropping the future before that is a clean cancellation; after it, the attempt must be
+///   driven to its end.
+/// - **T4** Once the final dot may have left, a missing reply is `Unconfirmed`, never anything else.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Tries.
+    async fn attempt(&self, attempt: Attempt) -> AttemptReport;
+}
+
+/// One attempt at one host.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The host, and what it must prove.
+    pub hop: Hop,
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// RCPT TO, all of the hop's domain.
+    pub recipients: Vec<Address>,
+    /// What is sent after DATA, before dot-stuffing.
+    pub content: Arc<dyn Content>,
+    /// Asked before the final dot.
+    pub final_dot: Arc<dyn FinalDot>,
+}
+
+/// Gives leave for the final dot.
+#[async_trait]
+pub trait FinalDot: fmt::Debug + Send + Sync + 'static {
+    /// Returns when the intent is durable. From then on the attempt is driven to its end.
+    ///
+    /// # Errors
+    /// Where the attempt is called off; nothing has been handed over then.
+    async fn open(&self) -> Result<(), DotClosed>;
+}
+
+/// The attempt is called off before its final dot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("called off before the end of data")]
+pub struct DotClosed;
+
+/// Hands content-free mail to hosts that cannot be proved: with the best TLS they offer, or in clear
+/// where STARTTLS is absent and the caller allows it. A sender's content has no way into it, because
+/// [`ContentFree`] is made by core's own templates only.
+#[async_trait]
+pub trait NoticeTransport: fmt::Debug + Send + Sync + 'static {
+    /// Tries.
+    async fn attempt_notice(&self, attempt: NoticeAttempt) -> AttemptReport;
+}
+
+/// One attempt to hand a notice to one host.
+#[derive(Clone, Debug)]
+pub struct NoticeAttempt {
+    /// The host.
+    pub host: DnsName,
+    /// Where to connect, in this order.
+    pub addresses: Vec<IpAddr>,
+    /// The TCP port.
+    pub port: u16,
+    /// Clear text may be used where STARTTLS is not offered: nothing is published that forbids it.
+    pub may_be_clear: bool,
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// RCPT TO.
+    pub recipient: Address,
+    /// The mail.
+    pub mail: ContentFree,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AttemptReport {
+    /// The host.
+    pub host: DnsName,
+    /// The address that was reached last, if any.
+    pub address: Option<IpAddr>,
+    /// Facts of the session, once TLS was up.
+    pub peer: Option<PeerFacts>,
+    /// How far the session came.
+    pub outcome: SessionOutcome,
+    /// One for each recipient, in their order; empty where MAIL was not reached.
+    pub recipients: Vec<RecipientOutcome>,
+    /// When it ended.
+    pub ended: UnixTime,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What the TLS session showed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PeerFacts {
+    /// `TLSv1.3`.
+    pub version: String,
+    /// The cipher suite.
+    pub cipher: String,
+    /// The key exchange group.
+    pub group: String,
+    /// The chain as sent, DER, the leaf first.
+    pub chain: Vec<Vec<u8>>,
+    /// The host's name in its EHLO reply, made printable.
+    pub ehlo: String,
+}
+
+/// How far a session came.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum SessionOutcome {
+    /// Called off before the final dot.
+    CalledOff,
+    /// MAIL was sent; the recipients say how it went.
+    Completed,
+    /// TLS came up but the peer is not proved; the session ended before MAIL.
+    NotAuthenticated(PeerFailure),
+    /// STARTTLS is not offered or was refused. Nothing said before TLS is ever permanent.
+    NoStartTls(Option<Reply>),
+    /// Octets were found behind the reply to STARTTLS (CVE-2011-0411): an attack, or a broken peer.
+    Injected,
+    /// The TLS handshake failed.
+    TlsFailed(String),
+    /// No TCP connection, or it broke before TLS, or the greeting was not 220.
+    Unreachable(String),
+    /// The host cannot take the message: size, or an extension that it needs.
+    Incapable(String),
+}
+
+/// How one recipient fared.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum RecipientOutcome {
+    /// 4yz on the proved session.
+    Deferred(Reply),
+    /// 250 to the end of data.
+    HandedOver(Reply),
+    /// The session ended before anything was said about it.
+    NotTried,
+    /// 5yz on the proved session.
+    Refused(Reply),
+    /// The final dot may have left, and no reply came.
+    Unconfirmed,
+}

@@ -1,0 +1,17 @@
+//! Mail that carries personal data: decisions, sealing, evidence, pickup, and the main flow.
+//!
+//! This crate has no sockets, no runtime, no clock and no randomness of its own. It consists of
+//!
+//! * [`vocab`]: plain types, parsed once, that cannot be wrong afterwards;
+//! * engines, pure: [`route`] (which way is proved safe), [`mail`];
+//! * [`backend`]: the traits that adapters implement, each a numbered contract;
+
+pub mod backend;
+pub mod error;
+pub mod limits;
+pub mod mail;
+pub mod route;
+pub mod secret;
+pub mod vocab;
+
+pub use error::{Advice, BoxError, StoreError};

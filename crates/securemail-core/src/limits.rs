@@ -1,0 +1,49 @@
+//! Every bound in one table, with its reason. What an operator may change is in the settings; what
+//! stands here is fixed.
+
+/// CNAME hops followed for one question. RFC 5321 names no number; resolvers use 8 to 16.
+pub const ALIAS_HOPS_MAX: usize = 8;
+/// MX hosts looked at: each costs up to three lookups before any mail moves.
+pub const MX_HOSTS_MAX: usize = 10;
+/// Addresses tried for one host (RFC 5321, section 5.1, asks for two at least).
+pub const ADDRESSES_PER_HOST_MAX: usize = 4;
+/// TLSA records looked at; a set of more is no rollover but an attack on our time.
+pub const TLSA_RECORDS_MAX: usize = 32;
+/// Octets of a TXT record that is looked at.
+pub const TXT_OCTETS_MAX: usize = 4096;
+/// Octets of an MTA-STS policy (RFC 8461, section 3.3, suggests this).
+pub const STS_POLICY_OCTETS_MAX: usize = 64 * 1024;
+/// Seconds that an MTA-STS policy may live: one year (RFC 8461, section 3.2).
+pub const STS_MAX_AGE_SECS_MAX: u64 = 31_557_600;
+/// Certificates of a chain that are looked at.
+pub const CHAIN_CERTIFICATES_MAX: usize = 10;
+/// Recipients of one message (RFC 5321, section 4.5.3.1.8, asks for 100 at least).
+pub const RECIPIENTS_MAX: usize = 1000;
+/// Octets of the header of a message; a longer one is not mail but an attack on our memory.
+pub const HEADER_OCTETS_MAX: usize = 256 * 1024;
+/// Octets of one command line with its end: 512 of RFC 5321, and room for SIZE and BODY.
+pub const COMMAND_LINE_MAX: usize = 1024;
+/// Octets of an AUTH line (RFC 4954, section 4).
+pub const AUTH_LINE_MAX: usize = 12_288;
+/// Octets of a text line with its end (RFC 5321, section 4.5.3.1.6).
+pub const TEXT_LINE_MAX: usize = 1000;
+/// Octets of one line of a peer's reply; 512 of RFC 5321, and mercy for the talkative.
+pub const REPLY_LINE_MAX: usize = 2048;
+/// Lines of one reply.
+pub const REPLY_LINES_MAX: usize = 128;
+/// Received fields after which a message is taken to loop (RFC 5321, section 6.3).
+pub const RECEIVED_MAX: usize = 100;
+/// Days that a message stays in the vault at most: the promise of the product.
+pub const RETENTION_DAYS_MAX: u64 = 90;
+/// Wrong codes after which a message is locked and the address blocked: the promise of the product.
+pub const WRONG_CODES_MAX: u8 = 3;
+/// Minutes that a code is valid (ASVS 5.0, 6.5.5, asks for 10 at most).
+pub const CODE_MINUTES: u64 = 10;
+/// Minutes that an address is blocked after three wrong codes.
+pub const BLOCK_MINUTES: u64 = 60;
+/// Codes sent for one message in an hour, and in a day: SMS cost money and annoy.
+pub const CODES_PER_HOUR_MAX: u8 = 3;
+/// See [`CODES_PER_HOUR_MAX`].
+pub const CODES_PER_DAY_MAX: u8 = 6;
+/// Octets of a form that the portal accepts.
+pub const FORM_OCTETS_MAX: usize = 16 * 1024;

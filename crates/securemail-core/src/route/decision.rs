@@ -1,0 +1,117 @@
+//! What to do with one message for one recipient domain, and why.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Hop, Rule};
+use crate::vocab::{DnsName, EnhancedStatus, UnixTime};
+
+/// A route with its reasons. `Display` says it in words anybody can understand.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[must_use]
+pub struct Decision {
+    /// About which domain.
+    pub domain: DnsName,
+    /// What to do.
+    pub route: Route,
+    /// Every rule that was consulted, in order. Never empty.
+    pub findings: Vec<Finding>,
+    /// When the facts behind this go stale.
+    pub fresh_until: UnixTime,
+}
+
+/// Where a message goes. There is no variant for unauthenticated delivery.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Route {
+    /// Back to its sender.
+    Bounce {
+        /// What the DSN or the reply says.
+        status: EnhancedStatus,
+        /// The rule that decided.
+        rule: Rule,
+    },
+    /// Later: nothing is proved, and guessing would allow a downgrade.
+    Defer {
+        /// Why, which settles the clock.
+        class: DeferClass,
+        /// No sooner than this.
+        not_before: UnixTime,
+    },
+    /// To one of these, tried in this order; none is tried without proof.
+    Deliver(Vec<Hop>),
+    /// Into the vault.
+    Vault {
+        /// Why.
+        reason: VaultReason,
+    },
+}
+
+/// Why a message waits (the classes of the decision engine).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum DeferClass {
+    /// A: no secure way, to be confirmed once on a fresh connection.
+    NoPath,
+    /// B: something did not answer.
+    Transient,
+    /// C: something is wrong that an attack would look like.
+    Suspicious,
+    /// D': a denial without proof, to be confirmed.
+    UnprovedDenial,
+    /// F: our own fault.
+    OwnFault,
+    /// U: the peer may have the message.
+    Unconfirmed,
+}
+
+/// Why the vault.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum VaultReason {
+    /// The domain was better before and publishes nothing now; the sender consented.
+    DowngradeConsented,
+    /// The host cannot take the message: size, or an extension.
+    Incapable,
+    /// No host can be proved.
+    NoSecurePath,
+    /// It stayed unreachable for as long as the settings allow.
+    Unreachable,
+    /// The sender, the tenant or a scanner requires it.
+    Required,
+}
+
+/// One rule that was consulted.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Finding {
+    /// Which rule.
+    pub rule: Rule,
+    /// About what.
+    pub subject: Subject,
+    /// What it did.
+    pub effect: Effect,
+    /// The fact that fired it, in words: a record, a reply, a time. No address of a person.
+    pub fact: String,
+}
+
+/// What a finding is about.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Subject {
+    /// The recipient domain.
+    Domain(DnsName),
+    /// An MX host.
+    Host(DnsName),
+    /// The message.
+    Message,
+}
+
+/// What a rule did.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Effect {
+    /// Let the host in.
+    Admit,
+    /// Left the host out.
+    Exclude,
+    /// Holds the message.
+    Hold,
+    /// Noted it.
+    Note,
+    /// Ends the message.
+    Refuse,
+}

@@ -1,0 +1,106 @@
+//! The whole input of a decision.
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{
+    CachedPolicy, DomainHistory, FetchError, RecipientOutcome, SessionOutcome, VantageView,
+};
+use crate::vocab::{Answer, DnsName, Profile, Question, Reply, UnixTime};
+
+/// Everything known about one recipient domain for one message, as it was asked and answered.
+///
+/// It holds facts, not judgements, and it serialises: a decision can be replayed from it at any time.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Evidence {
+    /// The recipient domain.
+    pub domain: DnsName,
+    /// How sure the route must be.
+    pub profile: Profile,
+    /// DNS answers, in the order in which they were asked.
+    pub dns: Vec<Asked>,
+    /// What other vantages answered for the MX question of the domain; empty where none is configured.
+    pub vantages: Vec<VantageView>,
+    /// The MTA-STS policy, cached and fetched.
+    pub sts: StsEvidence,
+    /// What was seen of the domain before.
+    pub history: Option<DomainHistory>,
+    /// Sessions tried for this message, the latest last.
+    pub attempts: Vec<AttemptEvidence>,
+    /// What matters of the message.
+    pub message: MessageFacts,
+}
+
+/// One question with its answer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Asked {
+    /// What was asked.
+    pub question: Question,
+    /// What came back.
+    pub answer: Answer,
+}
+
+/// What is known of the domain's MTA-STS policy (RFC 8461).
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct StsEvidence {
+    /// From domain memory, expired or not.
+    pub cached: Option<CachedPolicy>,
+    /// The fetch made now, if the TXT record asked for one: the body, or why not.
+    pub fetched: Option<Result<CachedPolicy, FetchError>>,
+}
+
+/// One session that was tried.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AttemptEvidence {
+    /// The MX host.
+    pub host: DnsName,
+    /// When it ended.
+    pub at: UnixTime,
+    /// How far it came.
+    pub outcome: SessionOutcome,
+    /// How the recipient of this delivery fared; `None` where MAIL was not reached.
+    pub recipient: Option<RecipientOutcome>,
+}
+
+/// What a decision must know of the message. Never its content.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct MessageFacts {
+    /// When it was accepted, or is being accepted.
+    pub accepted: UnixTime,
+    /// Its size in octets, as sent.
+    pub size: u64,
+    /// A scanner or the sender requires the vault way.
+    pub vault_required: bool,
+    /// The vault can be used: enabled, and the recipient can be told. Where not, hold and bounce.
+    pub vault_possible: bool,
+    /// The sender consents to the vault where a domain was better in history and publishes nothing now.
+    pub divert_on_downgrade: bool,
+    /// A permanent refusal that the peer gave on a proved session, if any.
+    pub refusal: Option<Reply>,
+}
+
+impl Evidence {
+    /// An inquiry begins with this: nothing asked yet.
+    #[must_use]
+    pub fn new(domain: DnsName, profile: Profile, message: MessageFacts) -> Self {
+        Self {
+            domain,
+            profile,
+            dns: Vec::new(),
+            vantages: Vec::new(),
+            sts: StsEvidence::default(),
+            history: None,
+            attempts: Vec::new(),
+            message,
+        }
+    }
+
+    /// The answer to `question`, if it was asked.
+    #[must_use]
+    pub fn answer(&self, question: &Question) -> Option<&Answer> {
+        self.dns
+            .iter()
+            .rev()
+            .find(|asked| asked.question == *question)
+            .map(|asked| &asked.answer)
+    }
+}

@@ -1,0 +1,159 @@
+//! Mailbox addresses (RFC 5321, section 4.1.2).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::DnsName;
+
+/// A mailbox: local part and domain. The local part keeps its case and its quotes.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Address {
+    local: String,
+    domain: DnsName,
+}
+
+/// A text is not a mailbox address that this relay can deliver to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// The domain is an address literal; it can be authenticated by nothing (RFC 7672, section 2.2).
+    #[error("an address literal cannot be authenticated; use a domain name")]
+    AddressLiteral,
+    /// The domain is not a name.
+    #[error("the domain is not a valid name")]
+    Domain,
+    /// The local part is empty, longer than 64 octets, or has characters that need quotes.
+    #[error("the part before the @ is not valid")]
+    LocalPart,
+    /// The local part needs SMTPUTF8, which is not offered yet.
+    #[error("addresses with letters outside ASCII before the @ are not supported")]
+    NeedsUtf8,
+}
+
+impl Address {
+    /// Reads `local@domain`, without angle brackets, source route or comments.
+    ///
+    /// # Errors
+    /// Where it is not a mailbox that can be delivered to; the variant says why.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        let (local, domain) = text.rsplit_once('@').ok_or(AddressError::Domain)?;
+        if !local.is_ascii() {
+            return Err(AddressError::NeedsUtf8);
+        }
+        if domain.starts_with('[') {
+            return Err(AddressError::AddressLiteral);
+        }
+        if local.len() > 64 || !(is_dot_string(local) || is_quoted_string(local)) {
+            return Err(AddressError::LocalPart);
+        }
+        let domain = DnsName::parse(domain).map_err(|_| AddressError::Domain)?;
+        Ok(Self {
+            local: local.to_owned(),
+            domain,
+        })
+    }
+
+    /// The part before the `@`, as it was written.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// The part after the `@`.
+    #[must_use]
+    pub const fn domain(&self) -> &DnsName {
+        &self.domain
+    }
+
+    /// The form in which two spellings of one mailbox are compared: lower case, plus-tag dropped.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let local = self
+            .local
+            .split_once('+')
+            .map_or(self.local.as_str(), |(local, _)| local);
+        format!("{}@{}", local.to_ascii_lowercase(), self.domain)
+    }
+}
+
+fn is_dot_string(local: &str) -> bool {
+    let atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b);
+    local
+        .split('.')
+        .all(|atom| !atom.is_empty() && atom.bytes().all(atext))
+}
+
+fn is_quoted_string(local: &str) -> bool {
+    let Some(inner) = local
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    else {
+        return false;
+    };
+    let mut escaped = false;
+    for byte in inner.bytes() {
+        if !(0x20..=0x7e).contains(&byte) || (!escaped && byte == b'"') {
+            return false;
+        }
+        escaped = !escaped && byte == b'\\';
+    }
+    !escaped
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.local, self.domain)
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The reverse-path of a transaction: a mailbox, or null (`<>`).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum ReversePath {
+    /// A mailbox.
+    Mailbox(Address),
+    /// `<>`: nothing is ever sent back (RFC 5321, section 4.5.5).
+    Null,
+}
+
+impl ReversePath {
+    /// The mailbox, if there is one.
+    #[must_use]
+    pub const fn mailbox(&self) -> Option<&Address> {
+        match self {
+            Self::Mailbox(address) => Some(address),
+            Self::Null => None,
+        }
+    }
+}
+
+impl fmt::Display for ReversePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mailbox(address) => write!(f, "<{address}>"),
+            Self::Null => f.write_str("<>"),
+        }
+    }
+}

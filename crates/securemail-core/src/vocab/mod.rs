@@ -1,0 +1,21 @@
+//! Plain types, parsed once at the edge.
+
+mod address;
+mod content;
+mod dns;
+mod envelope;
+mod id;
+mod name;
+mod phone;
+mod reply;
+mod time;
+
+pub use address::{Address, AddressError, ReversePath};
+pub use content::{Concat, Content, ContentError, MemoryContent, SealedContent};
+pub use dns::{Answer, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, Tlsa};
+pub use envelope::{Account, AccountKind, Credential, Envelope, Identity, Profile, Tenant};
+pub use id::{AccountId, DeliveryKey, IdError, KeyedHash, QueueId, TenantId, VaultId, VaultKey};
+pub use name::{DnsName, NameError};
+pub use phone::{PhoneError, PhoneNumber};
+pub use reply::{EnhancedStatus, Reply};
+pub use time::{Civil, UnixTime};

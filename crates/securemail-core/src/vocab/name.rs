@@ -1,0 +1,99 @@
+//! Names of hosts and domains, as the DNS writes them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of a domain or host: A-labels, lower case, no dot at the end, at most 253 octets.
+///
+/// Underscores are allowed, since `_25._tcp.mx.example` is a name too. The root has no value of
+/// this type; where it means something (a null MX), the type says so.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct DnsName(String);
+
+/// A text is not a DNS name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a domain name")]
+pub struct NameError;
+
+impl DnsName {
+    /// Reads a name. Letters outside ASCII become A-labels (UTS #46, RFC 6531, section 3.2).
+    ///
+    /// # Errors
+    /// Where a label is empty, longer than 63 octets or has other characters than letters, digits,
+    /// hyphen and underscore; where the whole is longer than 253 octets.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        let ascii = if text.is_ascii() {
+            text.to_ascii_lowercase()
+        } else {
+            idna::domain_to_ascii_strict(text).map_err(|_| NameError)?
+        };
+        let fits = !ascii.is_empty() && ascii.len() <= 253 && ascii.split('.').all(is_label);
+        if fits {
+            Ok(Self(ascii))
+        } else {
+            Err(NameError)
+        }
+    }
+
+    /// Its text, as A-labels.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// This name below `label`, which may have several labels: `_25._tcp`.
+    ///
+    /// # Errors
+    /// Where the result is too long.
+    pub fn below(&self, label: &str) -> Result<Self, NameError> {
+        Self::parse(&format!("{label}.{}", self.0))
+    }
+
+    /// Whether this is `other` or lies inside it.
+    #[must_use]
+    pub fn is_inside(&self, other: &Self) -> bool {
+        self.0
+            .strip_suffix(other.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+
+    /// Its labels, left to right.
+    #[must_use = "an iterator does nothing by itself"]
+    pub fn labels(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('.')
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+impl FromStr for DnsName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for DnsName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}

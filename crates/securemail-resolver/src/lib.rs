@@ -1,0 +1,1 @@
+//! DNSSEC-validated DNS, a second validator, vantages, and MTA-STS policies over HTTPS.

@@ -1,0 +1,1 @@
+//! SMTP server and client: sans-IO sessions, tokio drivers, rustls.

@@ -1,0 +1,1 @@
+//! All stores on SQLite, vault objects in files.

@@ -1,0 +1,1 @@
+//! The retrieval portal, the sender's form, and callbacks.

@@ -1,0 +1,2 @@
+//! The whole relay: one binary.
+fn main() {}

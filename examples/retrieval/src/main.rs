@@ -1,0 +1,2 @@
+//! The portal as its own server.
+fn main() {}

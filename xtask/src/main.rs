@@ -1,0 +1,2 @@
+//! Test, ci, tidy, lab.
+fn main() {}
