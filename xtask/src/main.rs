@@ -1,2 +1,45 @@
-//! Test, ci, tidy, lab.
-fn main() {}
+//! The project's own commands: test, ci, tidy, lab. Nothing of the workspace is imported here.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command line tool speaks on standard output"
+)]
+
+mod checks;
+mod failure;
+mod steps;
+mod tests;
+mod tidy;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  test           everything: checks, tests, then the tests against real components
+  test --quick   checks and the tests that need no component
+  ci             checks only: format, tidy, clippy, documentation
+  tidy           layers, crate edges, licences, witnesses, lengths, words";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("FAILED: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["test"] => tests::full(),
+        ["test", "--quick"] => tests::quick(),
+        ["ci"] => checks::alone(),
+        ["tidy"] => tidy::run(),
+        _ => Err(Failure::usage(USAGE)),
+    }
+}
