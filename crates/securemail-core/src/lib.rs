@@ -3,14 +3,17 @@
 //! This crate has no sockets, no runtime, no clock and no randomness of its own. It consists of
 //!
 //! * [`vocab`]: plain types, parsed once, that cannot be wrong afterwards;
-//! * engines, pure: [`route`] (which way is proved safe), [`mail`];
+//! * engines, pure: [`route`] (which way is proved safe), [`seal`] (content and keys), [`ledger`]
+//!   (evidence), [`mail`];
 //! * [`backend`]: the traits that adapters implement, each a numbered contract;
 
 pub mod backend;
 pub mod error;
+pub mod ledger;
 pub mod limits;
 pub mod mail;
 pub mod route;
+pub mod seal;
 pub mod secret;
 pub mod vocab;
 
