@@ -1,1 +1,4 @@
 //! Conformance suites, back-ends in memory, simulated time, test CA, signed DNS in process.
+
+pub mod ca;
+pub mod dns;
