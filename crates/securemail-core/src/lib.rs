@@ -4,10 +4,11 @@
 //!
 //! * [`vocab`]: plain types, parsed once, that cannot be wrong afterwards;
 //! * engines, pure: [`route`] (which way is proved safe), [`seal`] (content and keys), [`ledger`]
-//!   (evidence), [`mail`];
+//!   (evidence), [`dkim`], [`mail`];
 //! * [`backend`]: the traits that adapters implement, each a numbered contract;
 
 pub mod backend;
+pub mod dkim;
 pub mod error;
 pub mod ledger;
 pub mod limits;

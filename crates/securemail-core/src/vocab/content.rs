@@ -94,6 +94,32 @@ impl Content for Concat {
     }
 }
 
+/// The octets of a content from an offset on; nothing is copied.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    whole: Arc<dyn Content>,
+    from: u64,
+}
+
+impl Tail {
+    /// `whole` without its first `from` octets.
+    #[must_use]
+    pub const fn new(whole: Arc<dyn Content>, from: u64) -> Self {
+        Self { whole, from }
+    }
+}
+
+#[async_trait]
+impl Content for Tail {
+    fn size(&self) -> u64 {
+        self.whole.size().saturating_sub(self.from)
+    }
+
+    async fn read(&self, offset: u64, max: usize) -> Result<Bytes, ContentError> {
+        self.whole.read(self.from.saturating_add(offset), max).await
+    }
+}
+
 /// Ciphertext: the only content that a spool or a vault takes.
 ///
 /// It is a witness: its one constructor is called where something was just sealed, or where a store
