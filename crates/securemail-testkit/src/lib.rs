@@ -2,3 +2,6 @@
 
 pub mod ca;
 pub mod dns;
+pub mod fakes;
+pub mod memory;
+pub mod sim;
