@@ -2,6 +2,4 @@
 
 pub mod ca;
 pub mod dns;
-pub mod fakes;
-pub mod memory;
-pub mod sim;
+pub mod sink;
