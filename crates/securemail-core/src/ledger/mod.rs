@@ -1,5 +1,14 @@
 //! Evidence: what happened to a message, so that it can be shown and cannot be changed unseen.
+//!
+//! [`event`] has the events and their facts, [`log`] turns them into log entries and back, [`chain`]
+//! makes a change visible, [`timeline`](timeline()) tells people what happened.
 
 pub mod chain;
+pub mod event;
+pub mod log;
+mod timeline;
 
 pub use chain::{BrokenAt, Verifier, chain, leaf_hash, verify};
+pub use event::{Event, EventName, Fact};
+pub use log::{Log, PersonalPart, ReadError, ReadEvent, commitment};
+pub use timeline::timeline;

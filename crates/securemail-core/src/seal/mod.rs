@@ -9,7 +9,7 @@
 pub mod chunked;
 mod cipher;
 pub mod content;
-mod derive;
+pub(crate) mod derive;
 pub mod master;
 pub mod record;
 pub mod wrap;
