@@ -45,5 +45,17 @@ pub const BLOCK_MINUTES: u64 = 60;
 pub const CODES_PER_HOUR_MAX: u8 = 3;
 /// See [`CODES_PER_HOUR_MAX`].
 pub const CODES_PER_DAY_MAX: u8 = 6;
+/// Seconds between two texts for one message: a second press of the button is not a second wish.
+pub const CODE_AGAIN_SECS: u64 = 30;
+/// Sessions of one message that live at once: a telephone, a desk, and some more.
+pub const SESSIONS_MAX: usize = 8;
+/// Hours that a session lives, however busy it is (ASVS 5.0, 7.3.2).
+pub const SESSION_HOURS: u64 = 4;
+/// Minutes after which an idle session ends (ASVS 5.0, 7.3.1).
+pub const SESSION_IDLE_MINUTES: u64 = 20;
+/// Days that a message waits for a telephone number before it is given back.
+pub const NUMBER_WAIT_DAYS: u64 = 5;
+/// Octets of a message that the portal shows and takes apart in memory; a larger one is saved whole.
+pub const PORTAL_MESSAGE_OCTETS_MAX: usize = 60 * 1024 * 1024;
 /// Octets of a form that the portal accepts.
 pub const FORM_OCTETS_MAX: usize = 16 * 1024;

@@ -1,0 +1,281 @@
+//! Takes a message into the vault, and learns how its notice fared.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::log::Happened;
+use super::record::Outcome;
+use super::{PickupError, PickupService};
+use crate::StoreError;
+use crate::backend::KeyPurpose;
+use crate::limits::RETENTION_DAYS_MAX;
+use crate::pickup::{
+    Ending, Facts, LinkSecret, Phase, Pickup, SenderToken, Tell, TellKind, Told, Untold,
+};
+use crate::seal::{self, WrappedContentKey};
+use crate::secret::Key32;
+use crate::vocab::{Address, Content, DeliveryKey, PhoneNumber, Tenant, VaultId, VaultKey};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A message that goes into the vault for one recipient.
+#[derive(Clone, Debug)]
+pub struct Deposit {
+    /// Which delivery; the same delivery is always the same pickup.
+    pub delivery: DeliveryKey,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Who sent it.
+    pub sender: Address,
+    /// For whom it is.
+    pub recipient: Address,
+    /// The whole message as the recipient shall get it, not sealed.
+    pub content: Arc<dyn Content>,
+    /// Why it does not go directly, in one sentence without anything of the message.
+    pub reason: String,
+    /// Where codes go, if that is known.
+    pub phone: Option<PhoneNumber>,
+    /// The language that the recipient is written in.
+    pub language: String,
+}
+
+/// The message is durable in the vault: its delivery can be settled as vaulted.
+#[derive(Clone, Debug)]
+pub struct Deposited {
+    /// Its vault object.
+    pub key: VaultKey,
+    /// Who must be told now: the recipient, or the sender where the number is missing. `None` if that
+    /// was done by an earlier call. It comes again from [`PickupService::sweep`] until
+    /// [`PickupService::told`] was called.
+    pub tell: Option<Tell>,
+}
+
+impl PickupService {
+    /// Seals the message into the vault and says who must be told. The same deposit made again gives
+    /// the same result.
+    ///
+    /// # Errors
+    /// Where it is not durable; then call it again. `Destroyed` where this delivery was in the vault
+    /// and is not any more.
+    pub async fn deposit(&self, deposit: Deposit) -> Result<Deposited, PickupError> {
+        let key = VaultKey {
+            tenant: deposit.delivery.tenant.clone(),
+            id: VaultId::of(&deposit.delivery),
+        };
+        let pickup = match self.load(&key).await {
+            Ok(known) => known.pickup,
+            Err(PickupError::Store(StoreError::NotFound)) => self.begin(&key, &deposit).await?,
+            Err(error) => return Err(error),
+        };
+        let pickup = match pickup.phase() {
+            Phase::Sealing => self.seal_into_vault(&key, &pickup, &deposit).await?,
+            Phase::Ended => return Err(PickupError::Destroyed),
+            Phase::NumberMissing | Phase::NoticePending | Phase::Notified => pickup,
+        };
+        let tell = match pickup.untold().first() {
+            Some(untold) => self.tell(&pickup, *untold).await?,
+            None => None,
+        };
+        Ok(Deposited { key, tell })
+    }
+
+    /// Makes the keys and the record. Nothing of the content is stored yet.
+    async fn begin(&self, key: &VaultKey, deposit: &Deposit) -> Result<Pickup, PickupError> {
+        let facts = self.facts(key, deposit);
+        let pickup = Pickup::new(facts, Key32::random(&*self.parts.entropy)?);
+        let pickup = match &deposit.phone {
+            Some(phone) => {
+                let content_key = Key32::random(&*self.parts.entropy)?;
+                let (link, wrapped) = self.make_link(key, &content_key).await?;
+                pickup.with_link(phone.clone(), link.digest(), wrapped)
+            }
+            None => {
+                self.fetch_or_make(key, KeyPurpose::ContentKey).await?;
+                pickup
+            }
+        };
+        match self.parts.pickups.create(&self.record(&pickup, 1)?).await {
+            Ok(()) => Ok(pickup),
+            // Somebody else began the same deposit: go on with theirs.
+            Err(StoreError::AlreadyExists) => Ok(self.load(key).await?.pickup),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn facts(&self, key: &VaultKey, deposit: &Deposit) -> Facts {
+        let now = self.now();
+        let tenant = &deposit.tenant;
+        let longest = DAY * u32::try_from(RETENTION_DAYS_MAX).unwrap_or(1);
+        Facts {
+            tenant: key.tenant.clone(),
+            id: key.id,
+            queue: deposit.delivery.queue,
+            organisation: tenant.display_name.clone(),
+            sender: deposit.sender.clone(),
+            recipient: deposit.recipient.clone(),
+            reason: deposit.reason.clone(),
+            language: deposit.language.clone(),
+            deposited: now,
+            expires: now.plus(tenant.retention.min(longest)),
+            number_until: now.plus(self.parts.settings.number_wait),
+            grace: tenant.grace.clamp(DAY, longest),
+            forget_link: tenant.forget_link,
+        }
+    }
+
+    /// Makes link secret and server share, and wraps the content key under both.
+    pub(super) async fn make_link(
+        &self,
+        key: &VaultKey,
+        content_key: &Key32,
+    ) -> Result<(LinkSecret, WrappedContentKey), PickupError> {
+        let link = self.fetch_or_make(key, KeyPurpose::LinkSecret).await?;
+        let share = self.fetch_or_make(key, KeyPurpose::ServerShare).await?;
+        let wrapped =
+            WrappedContentKey::for_link(content_key, key, &link, &share, &*self.parts.entropy)?;
+        Ok((LinkSecret::new(link), wrapped))
+    }
+
+    async fn seal_into_vault(
+        &self,
+        key: &VaultKey,
+        pickup: &Pickup,
+        deposit: &Deposit,
+    ) -> Result<Pickup, PickupError> {
+        let content_key = match pickup.wrapped_key() {
+            Some(wrapped) => {
+                let link = self.fetch_known(key, KeyPurpose::LinkSecret).await?;
+                let share = self.fetch_known(key, KeyPurpose::ServerShare).await?;
+                wrapped.open_with_link(key, &link, &share)?
+            }
+            None => self.fetch_known(key, KeyPurpose::ContentKey).await?,
+        };
+        let sealed = seal::seal(
+            Arc::clone(&deposit.content),
+            &content_key,
+            &seal::wrap::vault_context(key),
+            &*self.parts.entropy,
+        )?;
+        match self
+            .parts
+            .vault
+            .store(key, pickup.facts().expires, &sealed)
+            .await
+        {
+            // An object that is there already is whole (contract V2) and under the same key, which the
+            // record has kept since before it was stored.
+            Ok(()) | Err(StoreError::AlreadyExists) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let now = self.now();
+        self.log(pickup.facts(), Happened::Deposited, now).await?;
+        let durable = |pickup: &mut Pickup| {
+            pickup.content_is_durable(now);
+            Outcome::Write(())
+        };
+        Ok(self.change(key, durable).await?.1)
+    }
+
+    /// The mail of an untold fact; `None` where its link is forgotten.
+    pub(super) async fn tell(
+        &self,
+        pickup: &Pickup,
+        untold: Untold,
+    ) -> Result<Option<Tell>, PickupError> {
+        let facts = pickup.facts().clone();
+        let key = facts.key();
+        let link = match untold.kind {
+            TellKind::Notice | TellKind::Reminder => {
+                match self.fetch_known(&key, KeyPurpose::LinkSecret).await {
+                    Ok(link) => Some(self.pickup_link(key.id, &LinkSecret::new(link))),
+                    Err(PickupError::Destroyed) => return Ok(None),
+                    Err(error) => return Err(error),
+                }
+            }
+            TellKind::NumberMissing
+            | TellKind::NumberReminder
+            | TellKind::NumberWrong
+            | TellKind::Locked => {
+                let token = SenderToken::new(key.id, pickup.sender_secret().clone());
+                Some(self.sender_link(&token))
+            }
+            TellKind::NoticeRefused if pickup.is_waiting() => {
+                let token = SenderToken::new(key.id, pickup.sender_secret().clone());
+                Some(self.sender_link(&token))
+            }
+            TellKind::NoticeRefused | TellKind::NumberNeverCame | TellKind::Expired => None,
+        };
+        Ok(Some(Tell {
+            kind: untold.kind,
+            serial: untold.serial,
+            last_two: pickup.phone().map(|phone| phone.last_two().to_owned()),
+            facts,
+            link,
+        }))
+    }
+
+    /// The mail of a tell is committed: it does not come again.
+    ///
+    /// # Errors
+    /// Where that could not be written down; then it comes again, with the same id.
+    pub async fn told(&self, told: &Told) -> Result<(), PickupError> {
+        let settle = |pickup: &mut Pickup| {
+            pickup.told(told.serial);
+            Outcome::Write(())
+        };
+        let pickup = match self.change(&told.key, settle).await {
+            Ok((_, pickup)) => pickup,
+            Err(PickupError::Store(StoreError::NotFound)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if pickup.phase() == Phase::Ended && pickup.untold().is_empty() {
+            self.parts.pickups.erase(&told.key).await?;
+        }
+        Ok(())
+    }
+
+    /// The recipient's server took the notice. Where the tenant wants it so, the link is forgotten now.
+    ///
+    /// # Errors
+    /// Where that could not be written down; then call it again.
+    pub async fn notice_taken(&self, key: &VaultKey) -> Result<(), PickupError> {
+        let taken = |pickup: &mut Pickup| {
+            pickup.notice_taken();
+            Outcome::Write(())
+        };
+        let (_, pickup) = match self.change(key, taken).await {
+            Ok(changed) => changed,
+            Err(PickupError::Store(StoreError::NotFound)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if pickup.facts().forget_link {
+            self.erase_key(key, KeyPurpose::LinkSecret).await?;
+        }
+        Ok(())
+    }
+
+    /// The recipient's server refused the notice for good. The sender is told; where the link is
+    /// forgotten, the message is destroyed as well.
+    ///
+    /// # Errors
+    /// Where that could not be done whole; then call it again.
+    pub async fn notice_refused(&self, key: &VaultKey) -> Result<(), PickupError> {
+        let now = self.now();
+        let refused = |pickup: &mut Pickup| {
+            if !pickup.is_waiting() || pickup.facts().forget_link {
+                return Outcome::Keep(());
+            }
+            pickup.notice_refused(now);
+            Outcome::Write(())
+        };
+        let pickup = match self.change(key, refused).await {
+            Ok((_, pickup)) => pickup,
+            Err(PickupError::Store(StoreError::NotFound)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if pickup.is_waiting() && pickup.facts().forget_link {
+            return self.destroy(key, Ending::NoticeRefused).await;
+        }
+        Ok(())
+    }
+}

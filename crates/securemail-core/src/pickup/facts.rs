@@ -1,0 +1,82 @@
+//! What is known of a pickup from the start, and never changes.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::{Address, QueueId, TenantId, UnixTime, VaultId, VaultKey};
+
+/// What is known of a pickup from the start, and never changes.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Facts {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which vault object.
+    pub id: VaultId,
+    /// Which message it came from; events carry it.
+    pub queue: QueueId,
+    /// The name of the organisation that recipients are shown.
+    pub organisation: String,
+    /// Who sent it. Personal.
+    pub sender: Address,
+    /// For whom it is. Personal.
+    pub recipient: Address,
+    /// Why it did not go directly, in one sentence without anything of the message.
+    pub reason: String,
+    /// The language that the recipient is written in: `nl`, `en`.
+    pub language: String,
+    /// When it came.
+    pub deposited: UnixTime,
+    /// When it is destroyed at the latest.
+    pub expires: UnixTime,
+    /// When a message for which no number came is given back.
+    pub number_until: UnixTime,
+    /// How long it stays open after pickup.
+    pub grace: Duration,
+    /// The link is forgotten once the notice was taken.
+    pub forget_link: bool,
+}
+
+impl Facts {
+    /// The key of its vault object and of its record.
+    #[must_use]
+    pub fn key(&self) -> VaultKey {
+        VaultKey {
+            tenant: self.tenant.clone(),
+            id: self.id,
+        }
+    }
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Facts")
+            .field("tenant", &self.tenant.as_str())
+            .field("id", &self.id)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The reference that stands in the mail and on the page, so that a recipient can compare: `K7-4QPD`.
+///
+/// 30 bits of the id, in letters and digits that cannot be mistaken for each other. Not a secret.
+#[must_use]
+pub fn reference(id: VaultId) -> String {
+    const LETTERS: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+    let bits = id
+        .as_bytes()
+        .iter()
+        .take(4)
+        .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+    let mut text = String::with_capacity(7);
+    for place in 0..6 {
+        if place == 2 {
+            text.push('-');
+        }
+        let five = usize::try_from(bits >> (27 - 5 * place) & 31).unwrap_or(0);
+        text.push(LETTERS.get(five).copied().map_or('2', char::from));
+    }
+    text
+}

@@ -1,0 +1,16 @@
+//! The state machine of a pickup: one sealed message that waits for one recipient. Pure.
+//!
+//! [`Pickup`] holds the state and its transitions; [`LinkSecret`] and [`SenderToken`] are what the
+//! mails carry; [`code`] makes and reads one-time codes; [`Tell`] is what somebody must be told.
+//! `drive::pickup` runs it over the back-ends.
+
+pub mod code;
+mod facts;
+mod link;
+mod state;
+mod tell;
+
+pub use facts::{Facts, reference};
+pub use link::{LinkDigest, LinkSecret, SenderToken, SessionToken};
+pub use state::{ChallengeId, Checked, CodeGrant, Ending, NoCode, Passed, Phase, Pickup};
+pub use tell::{Tell, TellKind, Told, Untold};
