@@ -5,7 +5,9 @@
 )]
 
 mod checks;
+mod components;
 mod failure;
+mod lab;
 mod steps;
 mod tests;
 mod tidy;
@@ -20,6 +22,7 @@ cargo xtask COMMAND
   test           everything: checks, tests, then the tests against real components
   test --quick   checks and the tests that need no component
   ci             checks only: format, tidy, clippy, documentation
+  lab [CMD ..]   runs CMD, or a shell, inside a fresh lab of real servers
   tidy           layers, crate edges, licences, witnesses, lengths, words";
 
 fn main() -> ExitCode {
@@ -40,6 +43,8 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["test", "--quick"] => tests::quick(),
         ["ci"] => checks::alone(),
         ["tidy"] => tidy::run(),
+        ["lab", words @ ..] => components::install().and_then(|()| lab::enter(words)),
+        ["inside-the-lab", folder, words @ ..] => lab::inside(folder, words),
         _ => Err(Failure::usage(USAGE)),
     }
 }

@@ -1,0 +1,100 @@
+//! Installs the programs that the lab is made of, once, and says by name what cannot be had.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::failure::Failure;
+use crate::steps::{command, output_of, run};
+
+/// A program that proves that its Debian package is there.
+const PROGRAMS: [(&str, &str); 11] = [
+    ("dig", "bind9-dnsutils"),
+    ("ip", "iproute2"),
+    ("ldns-signzone", "ldnsutils"),
+    ("nsd", "nsd"),
+    ("openssl", "openssl"),
+    ("postfix", "postfix"),
+    ("strace", "strace"),
+    ("swaks", "swaks"),
+    ("unbound", "unbound"),
+    ("unshare", "util-linux"),
+    ("python3", "python3"),
+];
+
+/// What has no program of its own: a file that proves the package is there.
+const FILES: [(&str, &str); 4] = [
+    (
+        "/usr/lib/python3/dist-packages/dkim/__init__.py",
+        "python3-dkim",
+    ),
+    (
+        "/usr/lib/python3/dist-packages/dns/__init__.py",
+        "python3-dnspython",
+    ),
+    (
+        "/usr/lib/python3/dist-packages/nacl/__init__.py",
+        "python3-nacl",
+    ),
+    ("/usr/share/perl5/IO/Socket/SSL.pm", "libio-socket-ssl-perl"),
+];
+
+/// Installs what is missing and proves that all of it is there.
+pub(crate) fn install() -> Result<(), Failure> {
+    let missing = missing_packages();
+    if !missing.is_empty() {
+        install_packages(&missing)?;
+    }
+    let still = missing_packages();
+    if !still.is_empty() {
+        return Err(Failure::new(format!("cannot be had: {}", still.join(", "))));
+    }
+    Ok(())
+}
+
+/// A command that runs as root: as it is, or by sudo.
+pub(crate) fn as_root(program: &str) -> Command {
+    let is_root = output_of(command("id", &["-u"])).is_ok_and(|id| id.trim() == "0");
+    if is_root {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.args(["--non-interactive", "--preserve-env", program]);
+    sudo
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    let programs = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_installed(program));
+    let files = FILES.iter().filter(|(file, _)| !Path::new(file).exists());
+    programs.chain(files).map(|(_, package)| *package).collect()
+}
+
+fn is_installed(program: &str) -> bool {
+    let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    folders
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists())
+}
+
+fn install_packages(packages: &[&str]) -> Result<(), Failure> {
+    println!("missing: {}", packages.join(", "));
+    // No service may start by being installed: the lab starts its own, in its own namespace.
+    let no_services = "test -e /usr/sbin/policy-rc.d || \
+        { printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }";
+    let no_configuration = "echo postfix postfix/main_mailer_type select 'No configuration' \
+        | debconf-set-selections";
+    for script in [no_services, no_configuration, "apt-get -qq update"] {
+        run(root_shell(script))?;
+    }
+    let all = packages.join(" ");
+    run(root_shell(&format!(
+        "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends {all}"
+    )))
+}
+
+fn root_shell(script: &str) -> Command {
+    let mut shell = as_root("sh");
+    shell.args(["-c", script]);
+    shell
+}

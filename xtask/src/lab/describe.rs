@@ -1,0 +1,40 @@
+//! `lab.json`: what a test needs to know of the lab.
+
+use serde_json::{Value, json};
+
+use super::files::Folder;
+use super::peers::Peer;
+use super::resolver::{RESOLVER, VANTAGE};
+use super::zones::SELECTORS;
+use crate::failure::Failure;
+
+/// Writes it and gives its path.
+pub(super) fn write(folder: &Folder, peers: &[Peer]) -> Result<String, Failure> {
+    let peers: Vec<Value> = peers
+        .iter()
+        .map(|peer| json!({ "name": peer.name, "address": peer.address, "hosts": peer.names }))
+        .collect();
+    let keys: Vec<Value> = SELECTORS
+        .iter()
+        .map(|(selector, algorithm)| {
+            let key = folder.text(&format!("dkim/{algorithm}.pem"));
+            json!({ "selector": selector, "algorithm": algorithm, "key": key })
+        })
+        .collect();
+    let lab = json!({
+        "folder": folder.text(""),
+        "resolver": format!("{RESOLVER}:53"),
+        "vantage": { "server": format!("{VANTAGE}:853"), "name": "vantage.test" },
+        "pids": { "resolver": folder.text("resolver.pid"), "vantage": folder.text("vantage.pid") },
+        "trust_anchor": folder.text("root.key"),
+        "ca_file": folder.text("certificates/ca.pem"),
+        "certificates": folder.text("certificates"),
+        "mail": folder.text("postfix/mail"),
+        "mail_log": folder.text("postfix/postfix.log"),
+        "sender": { "domain": "sender.test", "dkim": keys },
+        "python": "/usr/bin/python3",
+        "peers": peers,
+    });
+    folder.write("lab.json", &format!("{lab:#}\n"))?;
+    Ok(folder.text("lab.json"))
+}
