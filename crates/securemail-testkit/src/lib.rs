@@ -2,4 +2,7 @@
 
 pub mod ca;
 pub mod dns;
+pub mod fakes;
+pub mod memory;
+pub mod sim;
 pub mod sink;
