@@ -3,6 +3,7 @@
 pub mod ca;
 pub mod dns;
 pub mod fakes;
+pub mod lab;
 pub mod memory;
 pub mod sim;
 pub mod sink;

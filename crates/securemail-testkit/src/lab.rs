@@ -1,0 +1,162 @@
+//! The lab of real servers that `cargo xtask lab` starts, as a test sees it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// The variable in which the harness names the lab's description.
+const DESCRIBED_IN: &str = "SECUREMAIL_LAB";
+
+/// A running lab. What it holds stands in `xtask/src/lab/`.
+#[derive(Clone, Debug)]
+pub struct Lab(Value);
+
+impl Lab {
+    /// The lab that this process runs in.
+    ///
+    /// # Errors
+    /// Outside a lab; `cargo xtask lab` starts one.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the harness tells a test where its lab is"
+    )]
+    pub fn here() -> io::Result<Self> {
+        let file = std::env::var(DESCRIBED_IN)
+            .map_err(|_| io::Error::other("this test runs in the lab: `cargo xtask lab`"))?;
+        let described = serde_json::from_slice(&fs::read(file)?)?;
+        Ok(Self(described))
+    }
+
+    /// A validating resolver with the lab's root as its anchor, which sets AD.
+    #[must_use]
+    pub fn resolver(&self) -> SocketAddr {
+        self.address("/resolver")
+    }
+
+    /// Another one, over TLS, and the name in its certificate.
+    #[must_use]
+    pub fn vantage(&self) -> (SocketAddr, String) {
+        (self.address("/vantage/server"), self.text("/vantage/name"))
+    }
+
+    /// The key of the lab's root zone, as a DNSKEY record in a zone file.
+    #[must_use]
+    pub fn trust_anchor(&self) -> PathBuf {
+        PathBuf::from(self.text("/trust_anchor"))
+    }
+
+    /// The certificate of the lab's CA, PEM.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        PathBuf::from(self.text("/ca_file"))
+    }
+
+    /// The private DKIM key of `sender.test` for a selector (`lab-rsa`, `lab-ed`), PEM.
+    #[must_use]
+    pub fn dkim_key(&self, selector: &str) -> Option<PathBuf> {
+        let keys = self.0.pointer("/sender/dkim").and_then(Value::as_array)?;
+        let key = keys
+            .iter()
+            .find(|key| key.get("selector").and_then(Value::as_str) == Some(selector))?;
+        key.get("key").and_then(Value::as_str).map(PathBuf::from)
+    }
+
+    /// Where the mail server of that name (`dane`, `pkix`, `expired`, `badtlsa`, `notls`) listens.
+    #[must_use]
+    pub fn peer(&self, name: &str) -> Option<SocketAddr> {
+        let peers = self.0.pointer("/peers").and_then(Value::as_array)?;
+        let peer = peers
+            .iter()
+            .find(|peer| peer.get("name").and_then(Value::as_str) == Some(name))?;
+        let address = peer.get("address").and_then(Value::as_str)?.parse().ok()?;
+        Some(SocketAddr::new(address, 25))
+    }
+
+    /// The messages that the mail servers took for a domain, as they lie in its mailbox.
+    ///
+    /// # Errors
+    /// Where the mailbox cannot be read. One that does not exist yet is empty.
+    pub fn mail_for(&self, domain: &str) -> io::Result<Vec<Vec<u8>>> {
+        let folder = Path::new(&self.text("/mail")).join(domain).join("new");
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        entries.map(|entry| fs::read(entry?.path())).collect()
+    }
+
+    /// The log of the mail servers.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn mail_log(&self) -> io::Result<String> {
+        fs::read_to_string(self.text("/mail_log"))
+    }
+
+    /// What dkimpy says of each DKIM signature of a message, with the keys that the lab's DNS has.
+    ///
+    /// # Errors
+    /// Where dkimpy cannot be run, or says something else than yes or no.
+    pub fn dkimpy(&self, message: &[u8]) -> io::Result<Vec<bool>> {
+        let mut python = Command::new(self.text("/python"));
+        let output = run_with_input(python.args(["-c", DKIMPY]), message)?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let verdicts = said.split_whitespace().map(|word| match word {
+            "True" => Ok(true),
+            "False" => Ok(false),
+            other => Err(io::Error::other(format!("dkimpy: {other}"))),
+        });
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(io::Error::other(why));
+        }
+        verdicts.collect()
+    }
+
+    fn text(&self, pointer: &str) -> String {
+        let text = self.0.pointer(pointer).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    }
+
+    fn address(&self, pointer: &str) -> SocketAddr {
+        let unset = SocketAddr::from(([127, 0, 0, 1], 0));
+        self.text(pointer).parse().unwrap_or(unset)
+    }
+}
+
+/// Runs swaks (a client that submits mail) with these arguments.
+///
+/// # Errors
+/// Where it cannot be run. What the server said is in the output.
+pub fn swaks(arguments: &[&str]) -> io::Result<Output> {
+    Command::new("swaks").args(arguments).output()
+}
+
+fn run_with_input(command: &mut Command, input: &[u8]) -> io::Result<Output> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input)?;
+    }
+    child.wait_with_output()
+}
+
+const DKIMPY: &str = "\
+import sys, dkim
+message = sys.stdin.buffer.read()
+header = message.replace(b'\\r\\n', b'\\n').split(b'\\n\\n')[0].lower()
+count = (b'\\n' + header).count(b'\\ndkim-signature:')
+for index in range(count):
+    try:
+        print(dkim.DKIM(message).verify(idx=index))
+    except dkim.DKIMException:
+        print(False)
+";
