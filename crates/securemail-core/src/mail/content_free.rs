@@ -10,7 +10,6 @@ pub struct ContentFree(Bytes);
 
 impl ContentFree {
     /// Called by the templates of `mail` alone.
-    #[expect(dead_code, reason = "the templates come with the notices")]
     pub(crate) const fn new(octets: Bytes) -> Self {
         Self(octets)
     }

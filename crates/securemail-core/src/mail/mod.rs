@@ -1,11 +1,25 @@
 //! Mail that we write ourselves, and what we read of a sender's.
 
+mod compose;
 mod content_free;
+mod dsn;
+mod language;
+mod notice;
+mod reference;
 mod screen;
+mod sender_mail;
+pub mod sms;
 mod trace;
+pub mod verp;
 mod view;
 
+pub use compose::{Head, Link, LinkError};
 pub use content_free::ContentFree;
+pub use dsn::{Dsn, DsnAction, DsnReason, DsnRecipient};
+pub use language::{Language, UnknownLanguage};
+pub use notice::{Notice, NoticeKind, reason};
+pub use reference::Reference;
 pub use screen::check_submission;
+pub use sender_mail::{Progress, ReturnRoute, SenderMail, SenderNews};
 pub use trace::{Protocol, TlsSession, Trace};
 pub use view::{Field, HeaderError, HeaderView, Mailboxes, read_header};
