@@ -10,11 +10,12 @@ const ENGINES: [&str; 7] = [
 const GROUND: [&str; 4] = ["error", "limits", "secret", "vocab"];
 
 /// One engine may read the types of another only here, for this reason.
-const BETWEEN_ENGINES: [(&str, &str, &str); 4] = [
+const BETWEEN_ENGINES: [(&str, &str, &str); 5] = [
     ("dkim", "mail", "it signs the header that mail reads"),
     ("ledger", "route", "an event holds the decision"),
     ("ledger", "seal", "the personal part of an event is sealed"),
     ("mail", "route", "a DSN explains the decision"),
+    ("pickup", "seal", "a pickup holds its wrapped keys"),
 ];
 
 /// Items of `backend` that the ground may name: randomness comes in as an argument.

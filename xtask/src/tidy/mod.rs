@@ -4,6 +4,7 @@ mod crates;
 mod golden;
 mod layers;
 mod licence;
+mod promises;
 mod source;
 mod text;
 mod witness;
@@ -19,6 +20,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     breaches.extend(witness::check(&sources));
     breaches.extend(text::check(&sources));
     breaches.extend(golden::check(&sources));
+    breaches.extend(promises::check(&sources));
     breaches.extend(crates::check()?);
     for breach in &breaches {
         println!("{breach}");
