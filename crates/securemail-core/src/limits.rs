@@ -5,12 +5,20 @@
 pub const ALIAS_HOPS_MAX: usize = 8;
 /// MX hosts looked at: each costs up to three lookups before any mail moves.
 pub const MX_HOSTS_MAX: usize = 10;
+/// MX records read of one answer; a domain with more is no customer but an attack on our memory.
+pub const MX_RECORDS_MAX: usize = 100;
+/// Addresses read of one answer.
+pub const ADDRESS_RECORDS_MAX: usize = 64;
 /// Addresses tried for one host (RFC 5321, section 5.1, asks for two at least).
 pub const ADDRESSES_PER_HOST_MAX: usize = 4;
 /// TLSA records looked at; a set of more is no rollover but an attack on our time.
 pub const TLSA_RECORDS_MAX: usize = 32;
 /// Octets of a TXT record that is looked at.
 pub const TXT_OCTETS_MAX: usize = 4096;
+/// TXT records read of one answer.
+pub const TXT_RECORDS_MAX: usize = 64;
+/// Seconds that an MTA-STS policy may take to come (RFC 8461, section 3.3, suggests this).
+pub const STS_FETCH_SECS_MAX: u64 = 60;
 /// Octets of an MTA-STS policy (RFC 8461, section 3.3, suggests this).
 pub const STS_POLICY_OCTETS_MAX: usize = 64 * 1024;
 /// Seconds that an MTA-STS policy may live: one year (RFC 8461, section 3.2).

@@ -1,0 +1,181 @@
+//! From hickory's records to ours, bounded by core's table of limits.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use securemail_core::limits::{
+    ADDRESS_RECORDS_MAX, MX_RECORDS_MAX, TLSA_RECORDS_MAX, TXT_OCTETS_MAX, TXT_RECORDS_MAX,
+};
+use securemail_core::vocab::{DnsName, LookupFailure, Mx, MxTarget, Outcome, RecordKind, Tlsa};
+
+/// The type as hickory names it.
+pub(crate) const fn record_type(kind: RecordKind) -> RecordType {
+    match kind {
+        RecordKind::A => RecordType::A,
+        RecordKind::Aaaa => RecordType::AAAA,
+        RecordKind::Cname => RecordType::CNAME,
+        RecordKind::Mx => RecordType::MX,
+        RecordKind::Tlsa => RecordType::TLSA,
+        RecordKind::Txt => RecordType::TXT,
+    }
+}
+
+/// The name as hickory writes it: absolute, so that no search domain is ever added.
+pub(crate) fn absolute(name: &DnsName) -> Option<Name> {
+    let mut name = Name::from_ascii(name.as_str()).ok()?;
+    name.set_fqdn(true);
+    Some(name)
+}
+
+/// The content of a set of records of one kind; never empty.
+pub(crate) fn outcome(kind: RecordKind, records: &[&Record]) -> Outcome {
+    let data = records.iter().map(|record| &record.data);
+    match kind {
+        RecordKind::A | RecordKind::Aaaa => {
+            Outcome::Addresses(data.filter_map(address).take(ADDRESS_RECORDS_MAX).collect())
+        }
+        RecordKind::Cname => alias(records),
+        RecordKind::Mx => Outcome::Mx(mail_exchangers(data)),
+        RecordKind::Tlsa if records.len() > TLSA_RECORDS_MAX => {
+            Outcome::Failed(LookupFailure::Malformed)
+        }
+        RecordKind::Tlsa => Outcome::Tlsa(data.filter_map(tlsa).collect()),
+        RecordKind::Txt => Outcome::Txt(data.filter_map(text).take(TXT_RECORDS_MAX).collect()),
+    }
+}
+
+/// A name has one alias at most (RFC 2181, section 10.1).
+fn alias(records: &[&Record]) -> Outcome {
+    let [record] = records else {
+        return Outcome::Failed(LookupFailure::Malformed);
+    };
+    let target = match &record.data {
+        RData::CNAME(target) => DnsName::parse(&target.0.to_ascii()).ok(),
+        _ => None,
+    };
+    target.map_or(Outcome::Failed(LookupFailure::Malformed), Outcome::Alias)
+}
+
+fn address(data: &RData) -> Option<IpAddr> {
+    match data {
+        RData::A(address) => Some(IpAddr::V4(address.0)),
+        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+        _ => None,
+    }
+}
+
+fn mail_exchangers<'a>(data: impl Iterator<Item = &'a RData>) -> Vec<Mx> {
+    let mut exchangers: Vec<Mx> = data
+        .filter_map(|data| match data {
+            RData::MX(mx) => Some(Mx {
+                preference: mx.preference,
+                target: mx_target(&mx.exchange),
+            }),
+            _ => None,
+        })
+        .collect();
+    if exchangers.len() > MX_RECORDS_MAX {
+        // The best ones; sorting is stable, so those of one preference stay as they came.
+        exchangers.sort_by_key(|mx| mx.preference);
+        exchangers.truncate(MX_RECORDS_MAX);
+    }
+    exchangers
+}
+
+fn mx_target(exchange: &Name) -> MxTarget {
+    if exchange.is_root() {
+        return MxTarget::Null;
+    }
+    let text = exchange.to_ascii();
+    let bare = text.trim_end_matches('.');
+    match DnsName::parse(&text) {
+        // An address written as a name is no host (RFC 7672, section 2.2).
+        Ok(_) if bare.parse::<Ipv4Addr>().is_ok() => MxTarget::Invalid(bare.to_owned()),
+        Ok(name) => MxTarget::Host(name),
+        Err(_) => MxTarget::Invalid(bare.to_owned()),
+    }
+}
+
+fn tlsa(data: &RData) -> Option<Tlsa> {
+    let RData::TLSA(tlsa) = data else {
+        return None;
+    };
+    Some(Tlsa {
+        usage: tlsa.cert_usage.into(),
+        selector: tlsa.selector.into(),
+        matching: tlsa.matching.into(),
+        data: tlsa.cert_data.clone(),
+    })
+}
+
+/// The strings of one record, joined without spaces (RFC 8461, section 3.1). A longer text than we look at is left out.
+fn text(data: &RData) -> Option<String> {
+    let RData::TXT(txt) = data else {
+        return None;
+    };
+    let octets = txt.txt_data.concat();
+    (octets.len() <= TXT_OCTETS_MAX).then(|| String::from_utf8_lossy(&octets).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::rr::rdata::{CNAME, MX, TXT};
+
+    use super::*;
+
+    fn record(data: RData) -> Record {
+        Record::from_rdata(Name::from_ascii("a.test.").unwrap(), 60, data)
+    }
+
+    fn target(exchange: &str) -> MxTarget {
+        mx_target(&Name::from_ascii(exchange).unwrap())
+    }
+
+    #[test]
+    fn an_exchange_that_is_no_host_is_kept_as_such() {
+        assert_eq!(target("."), MxTarget::Null);
+        assert_eq!(target("192.0.2.1."), MxTarget::Invalid("192.0.2.1".into()));
+        assert_eq!(
+            target("MX.Shop.test."),
+            MxTarget::Host(DnsName::parse("mx.shop.test").unwrap())
+        );
+        assert!(matches!(target("a\\032b.test."), MxTarget::Invalid(_)));
+    }
+
+    #[test]
+    fn two_aliases_at_one_name_are_malformed() {
+        let name = |text| RData::CNAME(CNAME(Name::from_ascii(text).unwrap()));
+        let (one, two) = (record(name("b.test.")), record(name("c.test.")));
+        assert_eq!(
+            outcome(RecordKind::Cname, &[&one, &two]),
+            Outcome::Failed(LookupFailure::Malformed)
+        );
+    }
+
+    #[test]
+    fn the_best_exchangers_survive_a_flood() {
+        let flood: Vec<Record> = (0..300_u16)
+            .rev()
+            .map(|n| record(RData::MX(MX::new(n, Name::from_ascii("mx.test.").unwrap()))))
+            .collect();
+        let flood: Vec<&Record> = flood.iter().collect();
+        let Outcome::Mx(kept) = outcome(RecordKind::Mx, &flood) else {
+            panic!("no exchangers");
+        };
+        assert_eq!(kept.len(), MX_RECORDS_MAX);
+        assert_eq!(kept[0].preference, 0);
+    }
+
+    #[test]
+    fn strings_of_a_text_are_joined_and_a_long_text_is_left_out() {
+        let short = record(RData::TXT(TXT::new(vec![
+            "v=STSv1;".into(),
+            " id=1;".into(),
+        ])));
+        let long = record(RData::TXT(TXT::new(vec!["x".repeat(255); 20])));
+        assert_eq!(
+            outcome(RecordKind::Txt, &[&short, &long]),
+            Outcome::Txt(vec!["v=STSv1; id=1;".into()])
+        );
+    }
+}

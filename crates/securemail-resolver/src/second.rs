@@ -1,0 +1,100 @@
+//! A second validator on this machine, believed when it says AD.
+//!
+//! It guards against faults of the first: a wrong denial of TLSA would switch DANE off in silence.
+
+use std::time::Duration;
+
+use hickory_proto::op::Message;
+use securemail_core::vocab::{Answer, LookupFailure, Outcome, Question, Security, UnixTime};
+
+use crate::settings::BuildError;
+use crate::upstream::Upstream;
+use crate::{exchange, reading, records};
+
+/// The second validator.
+#[derive(Debug)]
+pub(crate) struct SecondOpinion {
+    servers: Upstream,
+}
+
+/// What the second validator says.
+pub(crate) struct View {
+    /// It validated the answer.
+    pub(crate) authentic: bool,
+    answer: Answer,
+}
+
+impl SecondOpinion {
+    /// `None` where no server is named.
+    pub(crate) fn new(
+        servers: &[std::net::SocketAddr],
+        limit: Duration,
+    ) -> Result<Option<Self>, BuildError> {
+        if let Some(remote) = servers.iter().find(|server| !server.ip().is_loopback()) {
+            return Err(BuildError::RemoteValidator(remote.ip()));
+        }
+        Ok((!servers.is_empty()).then(|| Self {
+            servers: Upstream::new(servers, limit),
+        }))
+    }
+
+    /// Asks anything.
+    pub(crate) async fn ask(&self, request: &Message) -> Result<Message, LookupFailure> {
+        self.servers.ask(request).await
+    }
+
+    /// Asks what the first validator was asked.
+    pub(crate) async fn view(
+        &self,
+        question: &Question,
+        now: UnixTime,
+    ) -> Result<View, LookupFailure> {
+        let name = records::absolute(&question.name).ok_or(LookupFailure::Malformed)?;
+        let request = exchange::request(name, records::record_type(question.kind));
+        let message: Message = match self.ask(&request).await {
+            Ok(message) => message,
+            // It found something wrong where the first found nothing.
+            Err(LookupFailure::ServFail | LookupFailure::Bogus) => {
+                return Err(LookupFailure::Disagreement);
+            }
+            Err(_) => return Err(LookupFailure::Unusable),
+        };
+        Ok(View {
+            authentic: message.metadata.authentic_data,
+            answer: reading::read_unsigned(&message, question, now),
+        })
+    }
+}
+
+impl View {
+    /// Whether both say the same. A denial that only the second finds secure is still a denial; nothing else may
+    /// differ, or one of them is wrong.
+    pub(crate) fn agrees(&self, first: &Answer) -> bool {
+        let same = match (&first.outcome, &self.answer.outcome) {
+            (Outcome::NoData, Outcome::NoData) | (Outcome::NxDomain, Outcome::NxDomain) => {
+                return self.authentic || first.security != Security::Secure;
+            }
+            (Outcome::Alias(one), Outcome::Alias(other)) => one == other,
+            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+        };
+        same && self.authentic == (first.security == Security::Secure)
+    }
+
+    /// Whether it validated exactly these records.
+    pub(crate) fn vouches_for(&self, first: &Answer) -> bool {
+        self.authentic && sorted(&self.answer.outcome) == sorted(&first.outcome)
+    }
+}
+
+/// The order of records means nothing.
+fn sorted(outcome: &Outcome) -> Outcome {
+    let mut outcome = outcome.clone();
+    match &mut outcome {
+        Outcome::Addresses(addresses) => addresses.sort(),
+        Outcome::Mx(exchangers) => exchangers.sort(),
+        Outcome::Tlsa(records) => records.sort(),
+        Outcome::Txt(texts) => texts.sort(),
+        Outcome::Alias(_) | Outcome::Failed(_) | Outcome::NoData | Outcome::NxDomain => {}
+    }
+    outcome
+}
