@@ -90,6 +90,45 @@ pub struct Finding {
     pub fact: String,
 }
 
+/// Findings as they are made, in order.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    pub(super) fn admit(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+        self.add(rule, subject, Effect::Admit, fact);
+    }
+
+    pub(super) fn exclude(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+        self.add(rule, subject, Effect::Exclude, fact);
+    }
+
+    pub(super) fn hold(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+        self.add(rule, subject, Effect::Hold, fact);
+    }
+
+    pub(super) fn note(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+        self.add(rule, subject, Effect::Note, fact);
+    }
+
+    pub(super) fn refuse(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+        self.add(rule, subject, Effect::Refuse, fact);
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Finding> {
+        self.0
+    }
+
+    fn add(&mut self, rule: Rule, subject: &Subject, effect: Effect, fact: impl Into<String>) {
+        self.0.push(Finding {
+            rule,
+            subject: subject.clone(),
+            effect,
+            fact: fact.into(),
+        });
+    }
+}
+
 /// What a finding is about.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Subject {

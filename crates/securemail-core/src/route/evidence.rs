@@ -16,10 +16,12 @@ pub struct Evidence {
     pub domain: DnsName,
     /// How sure the route must be.
     pub profile: Profile,
+    /// The TCP port that hosts are asked at: 25, unless the operator's route says otherwise.
+    pub port: u16,
     /// DNS answers, in the order in which they were asked.
     pub dns: Vec<Asked>,
-    /// What other vantages answered for the MX question of the domain; empty where none is configured.
-    pub vantages: Vec<VantageView>,
+    /// What other vantages answered where our own answer is not signed.
+    pub vantages: Vec<Corroboration>,
     /// The MTA-STS policy, cached and fetched.
     pub sts: StsEvidence,
     /// What was seen of the domain before.
@@ -37,6 +39,15 @@ pub struct Asked {
     pub question: Question,
     /// What came back.
     pub answer: Answer,
+}
+
+/// What other vantages answered to one question. No views: none is configured.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Corroboration {
+    /// What was asked.
+    pub question: Question,
+    /// What each of them saw.
+    pub views: Vec<VantageView>,
 }
 
 /// What is known of the domain's MTA-STS policy (RFC 8461).
@@ -85,6 +96,7 @@ impl Evidence {
         Self {
             domain,
             profile,
+            port: 25,
             dns: Vec::new(),
             vantages: Vec::new(),
             sts: StsEvidence::default(),
@@ -92,6 +104,12 @@ impl Evidence {
             attempts: Vec::new(),
             message,
         }
+    }
+
+    /// The same, with hosts asked at another port.
+    #[must_use]
+    pub fn with_port(self, port: u16) -> Self {
+        Self { port, ..self }
     }
 
     /// The answer to `question`, if it was asked.

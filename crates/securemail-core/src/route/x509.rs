@@ -40,6 +40,11 @@ fn matches_octets(record: &Tlsa, octets: &[u8]) -> bool {
     }
 }
 
+/// Whether these octets are one certificate and nothing else.
+pub(super) fn is_certificate(octets: &[u8]) -> bool {
+    read(octets).is_some()
+}
+
 /// Whether these octets are one `SubjectPublicKeyInfo` and nothing else.
 pub(super) fn is_public_key(octets: &[u8]) -> bool {
     SubjectPublicKeyInfo::from_der(octets).is_ok_and(|(rest, _)| rest.is_empty())

@@ -1,0 +1,430 @@
+//! What the answers so far say, alias by alias, and which question comes next.
+//!
+//! The inquiry asks what is missing here; the policy judges what is there. Both read the same facts,
+//! so nothing can be judged that was not asked.
+
+use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
+
+use super::mta_sts::{StsMode, StsPolicy, announced_id};
+use super::{Evidence, Rule};
+use crate::backend::{CachedPolicy, FetchError};
+use crate::limits::{ADDRESSES_PER_HOST_MAX, ALIAS_HOPS_MAX, MX_HOSTS_MAX};
+use crate::vocab::{
+    Answer, DnsName, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, Tlsa,
+    UnixTime,
+};
+
+/// Why an answer cannot be used. None of them is ever absence (RFC 7672, section 2.1.1).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Trouble {
+    /// Something did not answer, or answered with an error.
+    Transient,
+    /// Ought to be signed and is not, or two validators differ: an attack would look like this.
+    Bogus,
+    /// The resolver on our side is at fault.
+    OwnFault,
+}
+
+/// Questions that must be answered first.
+pub(super) type Missing = Vec<Question>;
+
+/// Where a name led, alias by alias.
+pub(super) struct Chain<'a> {
+    /// The last name.
+    pub(super) name: DnsName,
+    /// The answer at the last name.
+    pub(super) answer: &'a Answer,
+    /// The state of each alias on the way.
+    pub(super) aliases: Vec<Security>,
+    /// Every question that was asked on the way.
+    pub(super) questions: Vec<Question>,
+    /// Why the last answer cannot be used.
+    pub(super) trouble: Option<Trouble>,
+}
+
+impl Chain<'_> {
+    /// As sure as the least sure step (RFC 7672, section 2.1.3).
+    pub(super) fn is_secure(&self) -> bool {
+        let mut steps = self
+            .aliases
+            .iter()
+            .chain(std::iter::once(&self.answer.security));
+        self.trouble.is_none() && steps.all(|state| *state == Security::Secure)
+    }
+}
+
+/// Follows a name from alias to alias through the answers.
+pub(super) fn walk<'a>(
+    evidence: &'a Evidence,
+    name: &DnsName,
+    kind: RecordKind,
+) -> Result<Chain<'a>, Question> {
+    let mut name = name.clone();
+    let mut aliases = Vec::new();
+    let mut questions: Vec<Question> = Vec::new();
+    loop {
+        let question = Question::new(name.clone(), kind);
+        let Some(answer) = evidence.answer(&question) else {
+            return Err(question);
+        };
+        let mut trouble = trouble(answer, kind);
+        let was_asked = questions.contains(&question);
+        questions.push(question);
+        if let (Outcome::Alias(target), None) = (&answer.outcome, trouble) {
+            if aliases.len() < ALIAS_HOPS_MAX && !was_asked {
+                aliases.push(answer.security);
+                name = target.clone();
+                continue;
+            }
+            // A loop, or a chain without end, is a failed lookup (RFC 5321, section 5.1).
+            trouble = Some(Trouble::Transient);
+        }
+        return Ok(Chain {
+            name,
+            answer,
+            aliases,
+            questions,
+            trouble,
+        });
+    }
+}
+
+/// Whether an answer cannot be used, and why.
+pub(super) fn trouble(answer: &Answer, kind: RecordKind) -> Option<Trouble> {
+    // RFC 8914: forged, blocked, censored, filtered, prohibited. Somebody on our side did it.
+    if answer
+        .extended_errors
+        .iter()
+        .any(|code| matches!(code, 4 | 15..=18))
+    {
+        return Some(Trouble::OwnFault);
+    }
+    let fits = match (&answer.outcome, kind) {
+        (Outcome::Failed(failure), _) => return Some(of_failure(*failure)),
+        (Outcome::Addresses(found), RecordKind::A | RecordKind::Aaaa) => !found.is_empty(),
+        (Outcome::Mx(found), RecordKind::Mx) => !found.is_empty(),
+        (Outcome::Tlsa(found), RecordKind::Tlsa) => !found.is_empty(),
+        (Outcome::Txt(found), RecordKind::Txt) => !found.is_empty(),
+        (Outcome::Alias(_) | Outcome::NoData | Outcome::NxDomain, _) => true,
+        (Outcome::Addresses(_) | Outcome::Mx(_) | Outcome::Tlsa(_) | Outcome::Txt(_), _) => false,
+    };
+    match answer.security {
+        // RFC 7672, section 2.1.1: indeterminate is treated as bogus.
+        Security::Bogus | Security::Indeterminate => Some(Trouble::Bogus),
+        Security::Insecure | Security::Secure => (!fits).then_some(Trouble::Transient),
+    }
+}
+
+const fn of_failure(failure: LookupFailure) -> Trouble {
+    match failure {
+        LookupFailure::Bogus | LookupFailure::Disagreement => Trouble::Bogus,
+        LookupFailure::Unusable => Trouble::OwnFault,
+        LookupFailure::FormErr
+        | LookupFailure::Malformed
+        | LookupFailure::NotImp
+        | LookupFailure::Refused
+        | LookupFailure::ServFail
+        | LookupFailure::Timeout => Trouble::Transient,
+    }
+}
+
+/// What the MX lookup of the domain gave.
+pub(super) struct MxFacts<'a> {
+    /// The chain of answers.
+    pub(super) chain: Chain<'a>,
+    /// What it says.
+    pub(super) listing: Listing,
+}
+
+/// Mail exchangers, or why there are none.
+pub(super) enum Listing {
+    /// The domain does not exist.
+    Absent,
+    /// It cannot be told.
+    Failed(Trouble),
+    /// These hosts, in the order in which they are tried.
+    Hosts(Hosts),
+    /// A null MX (RFC 7505), with its preference.
+    Null(u16),
+}
+
+/// Hosts of a domain.
+pub(super) struct Hosts {
+    /// In the order in which they are tried.
+    pub(super) hosts: Vec<(u16, DnsName)>,
+    /// The domain has no MX records and is its own host.
+    pub(super) implicit: bool,
+    /// Targets that are no host names.
+    pub(super) invalid: Vec<String>,
+    /// There were more than are looked at.
+    pub(super) cut: bool,
+    /// A null MX stood among them.
+    pub(super) null: bool,
+}
+
+/// Reads the MX lookup.
+pub(super) fn mx(evidence: &Evidence) -> Result<MxFacts<'_>, Question> {
+    let chain = walk(evidence, &evidence.domain, RecordKind::Mx)?;
+    let listing = match (&chain.answer.outcome, chain.trouble) {
+        (_, Some(trouble)) => Listing::Failed(trouble),
+        (Outcome::NxDomain, None) => Listing::Absent,
+        (Outcome::NoData, None) => Listing::Hosts(implicit(&evidence.domain)),
+        (Outcome::Mx(records), None) => listed(records, evidence),
+        (
+            Outcome::Addresses(_)
+            | Outcome::Alias(_)
+            | Outcome::Failed(_)
+            | Outcome::Tlsa(_)
+            | Outcome::Txt(_),
+            None,
+        ) => Listing::Failed(Trouble::Transient),
+    };
+    Ok(MxFacts { chain, listing })
+}
+
+fn implicit(domain: &DnsName) -> Hosts {
+    Hosts {
+        hosts: vec![(0, domain.clone())],
+        implicit: true,
+        invalid: Vec::new(),
+        cut: false,
+        null: false,
+    }
+}
+
+fn listed(records: &[Mx], evidence: &Evidence) -> Listing {
+    let mut hosts: Vec<(u16, DnsName)> = Vec::new();
+    let mut invalid = Vec::new();
+    let mut null = None;
+    for Mx { preference, target } in records {
+        match target {
+            MxTarget::Host(host) if hosts.iter().any(|(_, seen)| seen == host) => {
+                for seen in hosts.iter_mut().filter(|(_, seen)| seen == host) {
+                    seen.0 = seen.0.min(*preference);
+                }
+            }
+            MxTarget::Host(host) => hosts.push((*preference, host.clone())),
+            MxTarget::Invalid(text) => invalid.push(text.clone()),
+            MxTarget::Null => null = null.or(Some(*preference)),
+        }
+    }
+    if let (Some(preference), true, true) = (null, hosts.is_empty(), invalid.is_empty()) {
+        return Listing::Null(preference);
+    }
+    // RFC 5321, section 5.1: equal preferences in random order. It is drawn from the message, so that
+    // the same evidence gives the same order.
+    hosts
+        .sort_by_cached_key(|(preference, host)| (*preference, draw(evidence, host), host.clone()));
+    let cut = hosts.len() > MX_HOSTS_MAX;
+    hosts.truncate(MX_HOSTS_MAX);
+    Listing::Hosts(Hosts {
+        hosts,
+        implicit: false,
+        invalid,
+        cut,
+        null: null.is_some(),
+    })
+}
+
+/// A number that looks random and depends on the message and `about` alone.
+pub(super) fn draw(evidence: &Evidence, about: &DnsName) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(evidence.message.accepted.as_millis().to_be_bytes());
+    hash.update(evidence.message.size.to_be_bytes());
+    hash.update(evidence.domain.as_str());
+    hash.update([0]);
+    hash.update(about.as_str());
+    let digest: [u8; 32] = hash.finalize().into();
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |number, octet| (number << 8) | u64::from(*octet))
+}
+
+/// What the address lookups of a host gave.
+pub(super) struct AddressFacts {
+    /// Addresses, the families in turn (RFC 5321, section 5.1).
+    pub(super) addresses: Vec<IpAddr>,
+    /// Why there are none, or fewer.
+    pub(super) trouble: Option<Trouble>,
+    /// Names at which TLSA records may stand, in the order in which they are asked (RFC 7672,
+    /// section 2.2.2). Empty: DANE does not apply.
+    pub(super) bases: Vec<DnsName>,
+    /// The rule that settled them.
+    pub(super) rule: Rule,
+    /// There were more than are looked at.
+    pub(super) cut: bool,
+}
+
+/// Reads the address lookups of a host.
+pub(super) fn addresses(evidence: &Evidence, host: &DnsName) -> Result<AddressFacts, Missing> {
+    let (v4, v6) = match (
+        walk(evidence, host, RecordKind::A),
+        walk(evidence, host, RecordKind::Aaaa),
+    ) {
+        (Ok(v4), Ok(v6)) => (v4, v6),
+        (v4, v6) => return Err(v4.err().into_iter().chain(v6.err()).collect()),
+    };
+    let trouble = v4.trouble.max(v6.trouble);
+    let families = [&v6, &v4].map(|chain| match (&chain.answer.outcome, chain.trouble) {
+        (Outcome::Addresses(found), None) => found.as_slice(),
+        _ => &[],
+    });
+    let (addresses, cut) = in_turn(families);
+    let (bases, rule) = bases(host, &[v4, v6]);
+    Ok(AddressFacts {
+        addresses,
+        trouble,
+        bases,
+        rule,
+        cut,
+    })
+}
+
+fn in_turn([first, second]: [&[IpAddr]; 2]) -> (Vec<IpAddr>, bool) {
+    let mut found = Vec::new();
+    for index in 0..first.len().max(second.len()) {
+        found.extend(
+            first
+                .get(index)
+                .into_iter()
+                .chain(second.get(index))
+                .copied(),
+        );
+    }
+    let cut = found.len() > ADDRESSES_PER_HOST_MAX;
+    found.truncate(ADDRESSES_PER_HOST_MAX);
+    (found, cut)
+}
+
+/// Where TLSA records may stand (RFC 7672, sections 2.1.3, 2.2.2): a family that failed says nothing,
+/// the other decides.
+fn bases(host: &DnsName, families: &[Chain<'_>]) -> (Vec<DnsName>, Rule) {
+    let usable = || families.iter().filter(|chain| chain.trouble.is_none());
+    if let Some(secure) = usable().find(|chain| chain.is_secure()) {
+        return if secure.aliases.is_empty() {
+            (vec![host.clone()], Rule::Ad01)
+        } else {
+            (vec![secure.name.clone(), host.clone()], Rule::Ad06)
+        };
+    }
+    let first_alias = usable().filter_map(|chain| chain.aliases.first()).max();
+    match first_alias {
+        Some(Security::Secure) => (vec![host.clone()], Rule::Ad07),
+        Some(_) => (Vec::new(), Rule::Ad08),
+        None => (Vec::new(), Rule::Ad05),
+    }
+}
+
+/// What the TLSA lookups of a host gave.
+pub(super) enum TlsaFacts<'a> {
+    /// No records that are proved; the rule says why.
+    Absent(Rule),
+    /// It cannot be told, so the host cannot be used (RFC 7672, section 2.1.2).
+    Failed(Trouble),
+    /// Signed records at this name.
+    Records(&'a DnsName, &'a [Tlsa]),
+}
+
+/// Reads the TLSA lookups, one candidate after the other.
+pub(super) fn tlsa<'a>(
+    evidence: &'a Evidence,
+    bases: &'a [DnsName],
+) -> Result<TlsaFacts<'a>, Question> {
+    let mut rule = Rule::T03;
+    for base in bases {
+        // A name that is too long cannot exist.
+        let Ok(owner) = base.below(&format!("_{}._tcp", evidence.port)) else {
+            continue;
+        };
+        let chain = walk(evidence, &owner, RecordKind::Tlsa)?;
+        if let Some(trouble) = chain.trouble {
+            return Ok(TlsaFacts::Failed(trouble));
+        }
+        match &chain.answer.outcome {
+            Outcome::Tlsa(records) if chain.is_secure() => {
+                return Ok(TlsaFacts::Records(base, records));
+            }
+            Outcome::Tlsa(_) => rule = Rule::T04,
+            _ if !chain.is_secure() => rule = Rule::T04,
+            _ => {}
+        }
+    }
+    Ok(TlsaFacts::Absent(rule))
+}
+
+/// What is known of the domain's MTA-STS policy.
+pub(super) enum StsFacts {
+    /// The announced policy must be fetched; its id.
+    Fetch(String),
+    /// This policy applies, or none.
+    Known(Option<StsPolicy>, Rule),
+    /// It cannot be told, and none is kept.
+    Unknown,
+}
+
+/// Reads the MTA-STS lookups (RFC 8461, sections 3.1, 3.3, 5.1).
+pub(super) fn sts(evidence: &Evidence, now: UnixTime) -> Result<StsFacts, Question> {
+    let Ok(owner) = evidence.domain.below("_mta-sts") else {
+        return Ok(StsFacts::Known(None, Rule::P01));
+    };
+    let chain = walk(evidence, &owner, RecordKind::Txt)?;
+    let kept = evidence
+        .sts
+        .cached
+        .as_ref()
+        .filter(|kept| kept.expires > now);
+    // Whoever can hide the record must not be able to switch off a policy that is still in force.
+    let fall_back = |with: Rule, without: Rule| match kept.and_then(parsed) {
+        Some(policy) => applied(policy, with),
+        None => StsFacts::Known(None, without),
+    };
+    if chain.trouble.is_some() {
+        return Ok(match kept.and_then(parsed) {
+            Some(policy) => applied(policy, Rule::P03),
+            None => StsFacts::Unknown,
+        });
+    }
+    let Outcome::Txt(records) = &chain.answer.outcome else {
+        return Ok(fall_back(Rule::P02, Rule::P01));
+    };
+    let Some(id) = announced_id(records) else {
+        return Ok(fall_back(Rule::P02, Rule::P05));
+    };
+    if let Some(policy) = kept.filter(|kept| kept.id == id).and_then(parsed) {
+        return Ok(applied(policy, Rule::P08));
+    }
+    Ok(match &evidence.sts.fetched {
+        None => StsFacts::Fetch(id),
+        Some(Ok(fetched)) => match parsed(fetched) {
+            Some(policy) => applied(policy, Rule::P09),
+            None => fall_back(Rule::P10, Rule::P19),
+        },
+        Some(Err(error)) => fall_back(Rule::P10, of_fetch(error)),
+    })
+}
+
+fn parsed(policy: &CachedPolicy) -> Option<StsPolicy> {
+    StsPolicy::parse(&policy.body).ok()
+}
+
+fn applied(policy: StsPolicy, rule: Rule) -> StsFacts {
+    match policy.mode {
+        StsMode::Enforce | StsMode::Testing => StsFacts::Known(Some(policy), rule),
+        StsMode::None => StsFacts::Known(None, Rule::P26),
+    }
+}
+
+const fn of_fetch(error: &FetchError) -> Rule {
+    match error {
+        FetchError::Certificate => Rule::P12,
+        FetchError::NoAddress => Rule::P18,
+        FetchError::Status(300..=399) => Rule::P13,
+        FetchError::Status(_) => Rule::P14,
+        FetchError::MediaType => Rule::P15,
+        FetchError::TooLarge => Rule::P16,
+        FetchError::Unreachable => Rule::P11,
+    }
+}

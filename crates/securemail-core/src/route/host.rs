@@ -1,0 +1,457 @@
+//! Judges one MX host: what its peer must prove, or why it is left out.
+
+use std::net::IpAddr;
+
+use super::decision::{Findings, Subject};
+use super::facts::{self, AddressFacts, TlsaFacts, Trouble};
+use super::mta_sts::{StsMode, StsPolicy};
+use super::{Authentication, Authority, Evidence, Hop, PolicySettings, Rule, dane};
+use crate::vocab::{DnsName, Profile, Tlsa};
+
+/// Why a host cannot be used, in the order in which one dominates the other (rules G).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Obstacle {
+    /// It leads nowhere: no name, no address, or none that may be connected to.
+    Nowhere,
+    /// It was looked at, and cannot be proved safe.
+    Unproved,
+    /// It cannot take the message.
+    Incapable,
+    /// It did not answer; it might be safe.
+    Transient,
+    /// It, or its domain, was safer before, and nothing is published now.
+    Fell,
+    /// It does not meet what the domain publishes, or what is published is forged.
+    Published,
+    /// The fault is ours.
+    OwnFault,
+}
+
+impl From<Trouble> for Obstacle {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Bogus => Self::Published,
+            Trouble::OwnFault => Self::OwnFault,
+            Trouble::Transient => Self::Transient,
+        }
+    }
+}
+
+/// A host that may be tried.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) hop: Hop,
+    /// The domain or the host publishes that this proof is needed.
+    pub(super) published: bool,
+    /// What it means if the certificate does not name the domain where it must.
+    pub(super) unnamed: Obstacle,
+}
+
+/// What all hosts of a domain have in common.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) evidence: &'a Evidence,
+    pub(super) settings: &'a PolicySettings,
+    /// The MX answer is secure.
+    pub(super) mx_secure: bool,
+    /// The domain is its own host.
+    pub(super) implicit: bool,
+    /// Where the domain's alias chain ended.
+    pub(super) expanded: DnsName,
+    /// The MTA-STS policy that applies.
+    pub(super) sts: Option<StsPolicy>,
+    /// Other vantages see the same mail servers.
+    pub(super) views: Views,
+    /// The domain was safer before than its DNS and policy are now.
+    pub(super) fell: bool,
+}
+
+/// What other vantages see.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Views {
+    /// The same.
+    Agree,
+    /// Something else, or they could not be asked.
+    Differ,
+    /// None is configured.
+    None,
+}
+
+impl Context<'_> {
+    /// Judges one host.
+    pub(super) fn judge(
+        &self,
+        host: &DnsName,
+        findings: &mut Findings,
+    ) -> Result<Admitted, Obstacle> {
+        let subject = Subject::Host(host.clone());
+        let found = self.addresses(host, findings)?;
+        let tlsa = self.tlsa(host, &found, findings)?;
+        let listed = self.sts_gate(host, &tlsa, findings)?;
+        let authority = self.authority(host, listed, findings);
+        let addresses = found
+            .addresses
+            .iter()
+            .copied()
+            .filter(|address| self.settings.allows(*address))
+            .collect();
+        let (sni, authenticate) = match tlsa {
+            Requirement::Dane { base, records } => self.dane(host, base, records, findings),
+            Requirement::Certificate { unusable } => {
+                self.check_certificate_is_enough(host, unusable, authority, findings)?;
+                (host.clone(), Authentication::Pkix { name: host.clone() })
+            }
+        };
+        let published =
+            listed == Listed::Enforced || matches!(authenticate, Authentication::Dane { .. });
+        let must_name_domain = self.must_name_domain(authority, &subject, findings)?;
+        let unnamed = self.if_unnamed();
+        let hop = Hop {
+            domain: self.evidence.domain.clone(),
+            host: host.clone(),
+            addresses,
+            port: self.evidence.port,
+            sni,
+            authenticate,
+            authority,
+            must_name_domain,
+        };
+        Ok(Admitted {
+            hop,
+            published,
+            unnamed,
+        })
+    }
+
+    fn addresses(&self, host: &DnsName, findings: &mut Findings) -> Result<AddressFacts, Obstacle> {
+        let subject = Subject::Host(host.clone());
+        let Ok(found) = facts::addresses(self.evidence, host) else {
+            findings.exclude(Rule::Ad03, &subject, "its addresses were not asked for");
+            return Err(Obstacle::Transient);
+        };
+        match (found.addresses.is_empty(), found.trouble) {
+            (true, Some(trouble)) => {
+                findings.exclude(Rule::Ad03, &subject, trouble_in_words(trouble));
+                return Err(self.unanswered(trouble));
+            }
+            (true, None) => {
+                findings.exclude(Rule::Ad04, &subject, "no address");
+                return Err(Obstacle::Nowhere);
+            }
+            (false, Some(trouble)) => {
+                findings.note(Rule::Ad02, &subject, trouble_in_words(trouble));
+            }
+            (false, None) => {}
+        }
+        if found.cut {
+            findings.note(Rule::Mx21, &subject, "more addresses than are tried");
+        }
+        let allowed = |address: &IpAddr| self.settings.allows(*address);
+        if !found.addresses.iter().any(allowed) {
+            findings.exclude(Rule::Mx18, &subject, "no public address");
+            return Err(Obstacle::Nowhere);
+        }
+        if !found.addresses.iter().all(allowed) {
+            findings.note(
+                Rule::Mx18,
+                &subject,
+                "some addresses are not public and are left out",
+            );
+        }
+        findings.note(found.rule, &subject, "");
+        Ok(found)
+    }
+
+    /// What the TLSA records demand. An error is never absence (RFC 7672, section 2.1.2).
+    fn tlsa<'f>(
+        &'f self,
+        host: &DnsName,
+        found: &'f AddressFacts,
+        findings: &mut Findings,
+    ) -> Result<Requirement<'f>, Obstacle> {
+        let subject = Subject::Host(host.clone());
+        let Ok(facts) = facts::tlsa(self.evidence, &found.bases) else {
+            findings.exclude(Rule::T05, &subject, "its TLSA records were not asked for");
+            return Err(Obstacle::Transient);
+        };
+        let (base, records) = match facts {
+            TlsaFacts::Failed(trouble) => {
+                findings.exclude(Rule::T05, &subject, trouble_in_words(trouble));
+                return Err(self.unanswered(trouble));
+            }
+            TlsaFacts::Absent(_) if found.bases.is_empty() => {
+                return Ok(Requirement::Certificate { unusable: false });
+            }
+            TlsaFacts::Absent(rule) => {
+                findings.note(rule, &subject, "");
+                return Ok(Requirement::Certificate { unusable: false });
+            }
+            TlsaFacts::Records(base, records) => (base, records),
+        };
+        note_unusable(records, &subject, findings);
+        let usable = dane::usable(records);
+        if usable.is_empty() {
+            findings.note(Rule::T02, &subject, format!("records: {}", records.len()));
+            return Ok(Requirement::Certificate { unusable: true });
+        }
+        findings.note(
+            Rule::T01,
+            &subject,
+            format!("usable records: {}", usable.len()),
+        );
+        if !self.mx_secure {
+            findings.note(Rule::T10, &subject, "");
+        }
+        Ok(Requirement::Dane {
+            base,
+            records: usable,
+        })
+    }
+
+    /// Whether the domain's MTA-STS policy lets the host in (RFC 8461, section 4.1).
+    fn sts_gate(
+        &self,
+        host: &DnsName,
+        tlsa: &Requirement<'_>,
+        findings: &mut Findings,
+    ) -> Result<Listed, Obstacle> {
+        let subject = Subject::Host(host.clone());
+        let has_dane = matches!(tlsa, Requirement::Dane { .. });
+        let Some(policy) = &self.sts else {
+            findings.note(if has_dane { Rule::X01 } else { Rule::X13 }, &subject, "");
+            return Ok(Listed::No);
+        };
+        match (policy.mode, policy.names(host)) {
+            (StsMode::Enforce, true) => {
+                let rule = match tlsa {
+                    Requirement::Dane { .. } => Rule::X02,
+                    Requirement::Certificate { unusable: true } => Rule::X06,
+                    Requirement::Certificate { unusable: false } => Rule::X08,
+                };
+                findings.note(rule, &subject, "policy mode: enforce");
+                Ok(Listed::Enforced)
+            }
+            (StsMode::Enforce, false) => {
+                let rule = if has_dane { Rule::X03 } else { Rule::X09 };
+                findings.exclude(rule, &subject, "policy mode: enforce");
+                Err(Obstacle::Published)
+            }
+            (StsMode::Testing, true) => {
+                findings.note(Rule::X11, &subject, "policy mode: testing");
+                Ok(Listed::Tested)
+            }
+            (StsMode::Testing, false) => {
+                findings.note(Rule::X12, &subject, "policy mode: testing");
+                Ok(Listed::No)
+            }
+            (StsMode::None, _) => Ok(Listed::No),
+        }
+    }
+
+    /// S: how sure it is that the host may receive for the domain.
+    fn authority(&self, host: &DnsName, listed: Listed, findings: &mut Findings) -> Authority {
+        let subject = Subject::Host(host.clone());
+        if self.mx_secure {
+            return Authority::Dnssec;
+        }
+        if listed != Listed::No {
+            return Authority::MtaSts;
+        }
+        // Whoever forges the list of mail servers still needs a certificate below the domain. A name
+        // of one label is a registry, below which anybody may have a certificate.
+        if host.is_inside(&self.evidence.domain) && self.evidence.domain.labels().count() > 1 {
+            findings.note(Rule::S03, &subject, "");
+            return Authority::Named;
+        }
+        match self.views {
+            Views::Agree if !self.fell => {
+                findings.note(Rule::S01, &subject, "");
+                Authority::Corroborated
+            }
+            Views::Agree => {
+                findings.note(
+                    Rule::H01,
+                    &subject,
+                    "other places agree, but the domain was safer",
+                );
+                Authority::Unsigned
+            }
+            Views::Differ => {
+                findings.note(Rule::S02, &subject, "");
+                Authority::Unsigned
+            }
+            Views::None => Authority::Unsigned,
+        }
+    }
+
+    fn dane(
+        &self,
+        host: &DnsName,
+        base: &DnsName,
+        records: Vec<Tlsa>,
+        findings: &mut Findings,
+    ) -> (DnsName, Authentication) {
+        let subject = Subject::Host(host.clone());
+        // RFC 7672, section 3.2.2: an insecurely found host may bear its own name only.
+        let (rule, mut names) = if self.mx_secure {
+            let rule = match (self.implicit, base == host) {
+                (true, _) => Rule::N05,
+                (false, true) => Rule::N01,
+                (false, false) => Rule::N02,
+            };
+            let names = [base, &self.evidence.domain, &self.expanded];
+            (rule, names.map(Clone::clone).to_vec())
+        } else {
+            (Rule::N04, vec![host.clone()])
+        };
+        names.dedup();
+        findings.admit(rule, &subject, format!("name asked for: {base}"));
+        (base.clone(), Authentication::Dane { records, names })
+    }
+
+    /// Whether a certificate of a trusted root may decide (H2).
+    fn check_certificate_is_enough(
+        &self,
+        host: &DnsName,
+        unusable: bool,
+        authority: Authority,
+        findings: &mut Findings,
+    ) -> Result<(), Obstacle> {
+        let subject = Subject::Host(host.clone());
+        if self.evidence.profile == Profile::DaneOnly {
+            findings.exclude(Rule::S05, &subject, "only DANE is allowed");
+            return Err(self.or_fell(host, Obstacle::Unproved));
+        }
+        // RFC 7671, section 10.3: records that nobody can use still ask for care.
+        if unusable && authority < Authority::MtaSts {
+            findings.exclude(Rule::X07, &subject, "");
+            return Err(self.or_fell(host, Obstacle::Unproved));
+        }
+        if self.was_dane(host) {
+            findings.note(Rule::H01, &subject, "it had TLSA records before");
+        }
+        findings.admit(Rule::N06, &subject, format!("name asked for: {host}"));
+        Ok(())
+    }
+
+    fn must_name_domain(
+        &self,
+        authority: Authority,
+        subject: &Subject,
+        findings: &mut Findings,
+    ) -> Result<bool, Obstacle> {
+        let least = match self.evidence.profile {
+            Profile::Basic => Authority::Unsigned,
+            Profile::Standard => Authority::Corroborated,
+            Profile::Strict => Authority::Named,
+            Profile::DaneOnly => Authority::Dnssec,
+        };
+        if authority >= least {
+            return Ok(false);
+        }
+        if least > Authority::Named {
+            findings.exclude(Rule::S05, subject, "the list of mail servers is not signed");
+            let before = if self.fell {
+                Obstacle::Fell
+            } else {
+                Obstacle::Unproved
+            };
+            return Err(before);
+        }
+        findings.note(Rule::S04, subject, "");
+        Ok(true)
+    }
+
+    /// What it means if the certificate does not name the domain where it must.
+    fn if_unnamed(&self) -> Obstacle {
+        match (self.fell, self.views, self.evidence.profile) {
+            (true, _, _) => Obstacle::Fell,
+            // Another look may agree; guessing would let one forged answer choose the vault.
+            (false, Views::Differ, Profile::Standard) => Obstacle::Transient,
+            (false, _, _) => Obstacle::Unproved,
+        }
+    }
+
+    /// A lookup that failed: where the domain was safe before, an attack would look like this.
+    pub(super) fn unanswered(&self, trouble: Trouble) -> Obstacle {
+        match Obstacle::from(trouble) {
+            Obstacle::Transient if was_ever_secure(self.evidence) => Obstacle::Fell,
+            other => other,
+        }
+    }
+
+    fn was_dane(&self, host: &DnsName) -> bool {
+        let history = self.evidence.history.as_ref();
+        history.is_some_and(|seen| {
+            seen.hosts
+                .iter()
+                .any(|seen| seen.host == *host && seen.authentication >= 3)
+        })
+    }
+
+    fn or_fell(&self, host: &DnsName, obstacle: Obstacle) -> Obstacle {
+        if self.was_dane(host) || self.fell {
+            Obstacle::Fell
+        } else {
+            obstacle
+        }
+    }
+}
+
+/// Whether the domain showed signed mail servers or DANE before.
+pub(super) fn was_ever_secure(evidence: &Evidence) -> bool {
+    evidence.history.as_ref().is_some_and(|seen| {
+        seen.mx_was_secure || seen.hosts.iter().any(|host| host.authentication >= 3)
+    })
+}
+
+/// What the TLSA records of a host demand.
+#[derive(Debug)]
+enum Requirement<'a> {
+    /// A certificate of a trusted root decides.
+    Certificate {
+        /// There are records, and none counts.
+        unusable: bool,
+    },
+    /// A match.
+    Dane {
+        base: &'a DnsName,
+        records: Vec<Tlsa>,
+    },
+}
+
+/// How the MTA-STS policy speaks of a host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Listed {
+    Enforced,
+    No,
+    Tested,
+}
+
+fn note_unusable(records: &[Tlsa], subject: &Subject, findings: &mut Findings) {
+    let mut rules: Vec<Rule> = records.iter().filter_map(dane::unusable).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    for rule in rules {
+        findings.note(rule, subject, "");
+    }
+    let counted = records
+        .iter()
+        .filter(|record| dane::unusable(record).is_none())
+        .count();
+    let kept = dane::usable(records).len();
+    if kept < counted {
+        findings.note(Rule::U06, subject, "");
+    }
+    if kept > 1 {
+        findings.note(Rule::U07, subject, "");
+    }
+}
+
+pub(super) const fn trouble_in_words(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Bogus => "the DNS answer does not validate",
+        Trouble::OwnFault => "our own resolver is at fault",
+        Trouble::Transient => "no usable DNS answer",
+    }
+}

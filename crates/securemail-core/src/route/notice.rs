@@ -1,0 +1,117 @@
+//! The way of a content-free notice: stricter than mail, laxer than a message.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::decision::Findings;
+use super::facts::{self, TlsaFacts};
+use super::host::Obstacle;
+use super::policy::Judge;
+use super::{Decision, Evidence, Hop, PolicySettings, Route, dane};
+use crate::vocab::{DnsName, Profile, UnixTime};
+
+/// Where a notice goes.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum NoticeRoute {
+    /// Nowhere now: what the domain publishes was not met, or nothing could be found out.
+    Hold {
+        /// Ask again no sooner than this.
+        not_before: UnixTime,
+    },
+    /// To one of these, with the best TLS that it offers.
+    Opportunistic(Vec<NoticeHop>),
+    /// To one of these, proved as for a message.
+    Proved(Vec<Hop>),
+}
+
+/// A host that takes a notice without proof.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct NoticeHop {
+    /// The host.
+    pub host: DnsName,
+    /// Where to connect, in this order.
+    pub addresses: Vec<IpAddr>,
+    /// The TCP port.
+    pub port: u16,
+    /// Clear text may be used where STARTTLS is absent: nothing is published that asks for TLS.
+    pub may_be_clear: bool,
+}
+
+/// Decides where a notice about a message goes. Add each session that failed to the evidence's
+/// attempts and ask again.
+///
+/// A TLSA record that does not match, bogus DNS and a failing MTA-STS policy hold the notice too:
+/// whoever caused them should not learn that there is a message.
+#[must_use]
+pub fn notice_route(
+    evidence: &Evidence,
+    decision: &Decision,
+    now: UnixTime,
+    settings: &PolicySettings,
+) -> NoticeRoute {
+    let mut basic = evidence.clone();
+    // Any authenticated session will do: a notice tells less than a message.
+    basic.profile = Profile::Basic;
+    basic.message.vault_required = false;
+    let judge = Judge {
+        evidence: &basic,
+        settings,
+        now,
+    };
+    let hold = NoticeRoute::Hold {
+        not_before: judge.next_try(),
+    };
+    if matches!(decision.route, Route::Bounce { .. }) {
+        return hold;
+    }
+    let Ok(judged) = judge.hosts(&mut Findings::default()) else {
+        return hold;
+    };
+    let mut proved = Vec::new();
+    let mut open = Vec::new();
+    for (host, judgement) in judged {
+        match judgement {
+            Ok(admitted) => proved.push(admitted.hop),
+            Err(Obstacle::Published | Obstacle::OwnFault) => return hold,
+            Err(Obstacle::Unproved) => open.extend(without_proof(&basic, &host, settings, true)),
+            Err(Obstacle::Fell) => open.extend(without_proof(&basic, &host, settings, false)),
+            Err(Obstacle::Incapable | Obstacle::Nowhere | Obstacle::Transient) => {}
+        }
+    }
+    if !proved.is_empty() {
+        return NoticeRoute::Proved(proved);
+    }
+    if open.is_empty() {
+        return hold;
+    }
+    let has_policy = judge.has_sts_policy();
+    for hop in &mut open {
+        hop.may_be_clear &= !has_policy;
+    }
+    NoticeRoute::Opportunistic(open)
+}
+
+/// A host without proof, where its TLSA records are known to be absent or unusable.
+fn without_proof(
+    evidence: &Evidence,
+    host: &DnsName,
+    settings: &PolicySettings,
+    may_be_clear: bool,
+) -> Option<NoticeHop> {
+    let found = facts::addresses(evidence, host).ok()?;
+    let nothing_published = match facts::tlsa(evidence, &found.bases).ok()? {
+        TlsaFacts::Absent(_) => true,
+        TlsaFacts::Failed(_) => return None,
+        TlsaFacts::Records(_, records) if dane::usable(records).is_empty() => false,
+        TlsaFacts::Records(..) => return None,
+    };
+    let mut addresses = found.addresses;
+    addresses.retain(|address| settings.allows(*address));
+    Some(NoticeHop {
+        host: host.clone(),
+        addresses,
+        port: evidence.port,
+        may_be_clear: may_be_clear && nothing_published,
+    })
+}

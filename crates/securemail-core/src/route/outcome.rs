@@ -1,0 +1,181 @@
+//! From what stands in the way to what happens, and when (classes A to F, rules G).
+
+use std::time::Duration;
+
+use super::decision::{Findings, Subject};
+use super::facts;
+use super::host::Obstacle;
+use super::{DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason};
+use crate::vocab::{EnhancedStatus, UnixTime};
+
+/// The first retry comes no sooner than this.
+pub(super) const RETRY_MIN: Duration = Duration::from_secs(450);
+/// Retries come no later than this one after the other.
+const RETRY_MAX: Duration = Duration::from_secs(8 * 3600);
+
+/// By what a message that cannot go now is settled.
+pub(super) struct Ending<'a> {
+    pub(super) evidence: &'a Evidence,
+    pub(super) settings: &'a PolicySettings,
+    pub(super) now: UnixTime,
+}
+
+/// Says what happens to a message that no host can be given now.
+pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findings) -> Route {
+    let domain = Subject::Domain(ending.evidence.domain.clone());
+    match worst {
+        // Never the recipient's fault, never the sender's: hold, and call the operator.
+        Obstacle::OwnFault => {
+            findings.hold(Rule::Mx26, &domain, "");
+            ending.defer(DeferClass::OwnFault)
+        }
+        Obstacle::Published => {
+            findings.hold(
+                Rule::G02,
+                &domain,
+                "the domain itself publishes what was not met",
+            );
+            ending.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
+        }
+        Obstacle::Fell => {
+            findings.hold(Rule::G02, &domain, "the domain was safer before");
+            let message = &ending.evidence.message;
+            let may_divert = message.divert_on_downgrade && message.vault_possible;
+            if may_divert && ending.age() >= ending.settings.divert_after {
+                findings.note(Rule::H01, &domain, "the sender consents to the vault");
+                return Route::Vault {
+                    reason: VaultReason::DowngradeConsented,
+                };
+            }
+            ending.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
+        }
+        Obstacle::Transient => {
+            findings.hold(Rule::G03, &domain, "");
+            if ending.evidence.message.vault_possible {
+                if ending.age() >= ending.settings.divert_after {
+                    return Route::Vault {
+                        reason: VaultReason::Unreachable,
+                    };
+                }
+            } else {
+                findings.note(Rule::G06, &domain, "");
+            }
+            ending.hold_or_bounce(DeferClass::Transient, [4, 7], findings)
+        }
+        Obstacle::Incapable => {
+            if ending.evidence.message.vault_possible {
+                findings.note(Rule::R05, &Subject::Message, "");
+                return Route::Vault {
+                    reason: VaultReason::Incapable,
+                };
+            }
+            findings.refuse(Rule::G06, &domain, "");
+            Route::Bounce {
+                status: EnhancedStatus::new(5, 3, 4),
+                rule: Rule::R05,
+            }
+        }
+        Obstacle::Unproved => ending.no_path(findings),
+        Obstacle::Nowhere => {
+            findings.hold(Rule::G06, &domain, "no host can be reached at all");
+            ending.hold_or_bounce(DeferClass::Transient, [4, 4], findings)
+        }
+    }
+}
+
+impl Ending<'_> {
+    /// Holds, and tries again when the time has come.
+    pub(super) fn defer(&self, class: DeferClass) -> Route {
+        Route::Defer {
+            class,
+            not_before: self.next_try(),
+        }
+    }
+
+    /// The vault is required and cannot be used (G-06).
+    pub(super) fn without_vault(&self, findings: &mut Findings) -> Route {
+        let domain = Subject::Domain(self.evidence.domain.clone());
+        findings.hold(Rule::G06, &domain, "");
+        self.hold_or_bounce(DeferClass::NoPath, [7, 10], findings)
+    }
+
+    /// Class A: one confirming attempt, then the vault.
+    fn no_path(&self, findings: &mut Findings) -> Route {
+        let domain = Subject::Domain(self.evidence.domain.clone());
+        if !self.evidence.message.vault_possible {
+            return self.without_vault(findings);
+        }
+        let since = self.no_path_since();
+        if self.now.since(since) >= self.settings.confirm_after {
+            findings.note(Rule::G04, &domain, "confirmed");
+            return Route::Vault {
+                reason: VaultReason::NoSecurePath,
+            };
+        }
+        findings.hold(Rule::G04, &domain, "to be confirmed once");
+        let not_before = since.plus(self.settings.confirm_after).max(self.now);
+        Route::Defer {
+            class: DeferClass::NoPath,
+            not_before,
+        }
+    }
+
+    fn no_path_since(&self) -> UnixTime {
+        let remembered = self
+            .evidence
+            .history
+            .as_ref()
+            .and_then(|seen| seen.no_path_since);
+        let tried = self
+            .evidence
+            .attempts
+            .iter()
+            .map(|attempt| attempt.at)
+            .min();
+        remembered
+            .into_iter()
+            .chain(tried)
+            .min()
+            .unwrap_or(self.now)
+            .min(self.now)
+    }
+
+    fn hold_or_bounce(
+        &self,
+        class: DeferClass,
+        [subject, detail]: [u16; 2],
+        findings: &mut Findings,
+    ) -> Route {
+        if self.age() < self.settings.hold_for {
+            return self.defer(class);
+        }
+        let domain = Subject::Domain(self.evidence.domain.clone());
+        findings.refuse(Rule::G10, &domain, "");
+        Route::Bounce {
+            status: EnhancedStatus::new(5, subject, detail),
+            rule: Rule::G10,
+        }
+    }
+
+    fn age(&self) -> Duration {
+        self.now.since(self.evidence.message.accepted)
+    }
+
+    /// Waits as long again as the message has waited: 7.5, 15, 30 minutes, up to 8 hours; up to a
+    /// quarter more, drawn from the message, so that retries do not come in crowds. Never past the
+    /// moments at which a clock changes what happens.
+    pub(super) fn next_try(&self) -> UnixTime {
+        let wait = self.age().clamp(RETRY_MIN, RETRY_MAX);
+        let drawn = facts::draw(self.evidence, &self.evidence.domain) % 256;
+        let extra = wait.as_secs().saturating_mul(drawn) / 1024;
+        let next = self
+            .now
+            .plus(wait.saturating_add(Duration::from_secs(extra)));
+        let accepted = self.evidence.message.accepted;
+        [self.settings.divert_after, self.settings.hold_for]
+            .into_iter()
+            .map(|clock| accepted.plus(clock))
+            .filter(|moment| *moment > self.now.plus(RETRY_MIN))
+            .fold(next, UnixTime::min)
+    }
+}

@@ -1,0 +1,166 @@
+//! What an operator may settle of the decision engine.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::DnsName;
+
+/// Clocks and exceptions of the standard policy.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct PolicySettings {
+    /// Where no safe way is found, one more attempt is made after this time before the vault is used.
+    pub confirm_after: Duration,
+    /// Where a domain is denied without proof, this time passes before the message is refused.
+    pub confirm_absence_after: Duration,
+    /// What cannot be reached for this time goes into the vault.
+    pub divert_after: Duration,
+    /// What cannot be settled for this time goes back to its sender.
+    pub hold_for: Duration,
+    /// MX addresses that are allowed although they are not on the public Internet.
+    pub allow_networks: Vec<Network>,
+    /// Names of this relay, by which it finds itself among the mail servers of a domain.
+    pub own_hosts: Vec<DnsName>,
+}
+
+impl Default for PolicySettings {
+    fn default() -> Self {
+        Self {
+            confirm_after: Duration::from_secs(15 * 60),
+            confirm_absence_after: Duration::from_secs(10 * 60),
+            divert_after: Duration::from_secs(4 * 3600),
+            hold_for: Duration::from_secs(5 * 86_400),
+            allow_networks: Vec::new(),
+            own_hosts: Vec::new(),
+        }
+    }
+}
+
+impl PolicySettings {
+    /// Whether a host may be connected to at this address (MX-18): it is on the public Internet, or
+    /// the operator allows it.
+    #[must_use]
+    pub fn allows(&self, address: IpAddr) -> bool {
+        is_public(address)
+            || self
+                .allow_networks
+                .iter()
+                .any(|network| network.contains(address))
+    }
+}
+
+/// Addresses that begin with the same bits: `10.0.0.0/8`, `fd00::/8`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+/// A text is not a network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a network; write it as 10.0.0.0/8 or fd00::/8")]
+pub struct NetworkError;
+
+impl Network {
+    /// Whether an address lies in it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                let shift = 32_u32.saturating_sub(u32::from(self.prefix));
+                let top = |bits: u32| bits.checked_shr(shift).unwrap_or(0);
+                top(ours.to_bits()) == top(theirs.to_bits())
+            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
+                let shift = 128_u32.saturating_sub(u32::from(self.prefix));
+                let top = |bits: u128| bits.checked_shr(shift).unwrap_or(0);
+                top(ours.to_bits()) == top(theirs.to_bits())
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, prefix) = text.split_once('/').ok_or(NetworkError)?;
+        let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
+        let prefix: u8 = prefix.parse().map_err(|_| NetworkError)?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        if prefix > most {
+            return Err(NetworkError);
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Special-purpose blocks in which a connection might reach a machine of ours, or nobody (RFC 6890).
+/// Networks for documentation are not among them: nothing can be reached there.
+const NOT_PUBLIC: [&str; 18] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/3",
+    "::/8",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "2001::/23",
+    "fc00::/7",
+    "fe80::/9",
+    "ff00::/8",
+];
+
+/// Whether an address is on the public Internet. An IPv4 address inside an IPv6 one is what it is.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    let inner = match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => match v6.segments() {
+            [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                Some((high, low))
+            }
+            [0x2002, high, low, ..] => Some((high, low)),
+            _ => None,
+        },
+    };
+    if let Some((high, low)) = inner {
+        let bits = (u32::from(high) << 16) | u32::from(low);
+        return is_public(IpAddr::V4(bits.into()));
+    }
+    !NOT_PUBLIC
+        .iter()
+        .filter_map(|text| text.parse::<Network>().ok())
+        .any(|network| network.contains(address))
+}
