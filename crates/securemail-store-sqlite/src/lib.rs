@@ -1,1 +1,25 @@
-//! All stores on SQLite, vault objects in files.
+//! All stores of one machine: records on SQLite, large objects in files.
+//!
+//! * [`SqliteStore`] keeps spool, pickups, directory, events and domain memory in one database. Calls
+//!   that come at the same time share one commit to the disk.
+//! * [`SqliteKeyStore`] keeps wrapped keys in a file of its own, and leaves nothing of an erased key.
+//! * [`FileVault`] keeps vault objects as files.
+//!
+//! Several processes of one machine may share all three. Where the disk is full, calls that take
+//! something new answer `Full`, and a reserve lets the outcomes of what was begun be written down.
+
+mod audit;
+mod db;
+mod directory;
+mod domains;
+mod files;
+mod keys;
+mod pickups;
+mod spool;
+mod store;
+mod vault;
+
+pub use db::OpenError;
+pub use keys::SqliteKeyStore;
+pub use store::{SqliteStore, StoreSettings};
+pub use vault::FileVault;

@@ -1,0 +1,128 @@
+//! The tables. Each entry brings the schema one version on; entries are never changed, only added.
+//!
+//! Every primary key begins with the tenant, so that the same shape can be spread over many nodes;
+//! what is known of recipient domains belongs to no tenant.
+
+/// Spool, pickups, directory, events, domain memory.
+pub(super) const STORE: &[&str] = &["
+CREATE TABLE items (
+    tenant        TEXT    NOT NULL,
+    queue         BLOB    NOT NULL,
+    class         INTEGER NOT NULL,
+    sealed_header BLOB    NOT NULL,
+    PRIMARY KEY (tenant, queue)
+) STRICT;
+
+-- Small content stands here, large content in a file.
+CREATE TABLE contents (
+    tenant TEXT    NOT NULL,
+    queue  BLOB    NOT NULL,
+    size   INTEGER NOT NULL,
+    octets BLOB,
+    file   TEXT,
+    PRIMARY KEY (tenant, queue),
+    FOREIGN KEY (tenant, queue) REFERENCES items (tenant, queue) ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE deliveries (
+    tenant       TEXT    NOT NULL,
+    queue        BLOB    NOT NULL,
+    recipient    INTEGER NOT NULL,
+    state        INTEGER NOT NULL,
+    fence        INTEGER NOT NULL,
+    since        INTEGER NOT NULL,  -- when it was intended or committed
+    leased       INTEGER,           -- until when; stays when it runs out, goes when it is settled
+    due          INTEGER,           -- when it is tried; while it is leased, when the lease ends
+    woken        INTEGER,           -- what wake() asked for while it was leased
+    ended        INTEGER,
+    resubmission BLOB,
+    sealed_state BLOB    NOT NULL,
+    PRIMARY KEY (tenant, queue, recipient)
+) STRICT;
+CREATE INDEX deliveries_due ON deliveries (due) WHERE due IS NOT NULL;
+CREATE INDEX deliveries_ended ON deliveries (ended) WHERE ended IS NOT NULL;
+CREATE INDEX deliveries_intended ON deliveries (leased) WHERE state = 1;
+CREATE INDEX deliveries_resubmission ON deliveries (tenant, resubmission, since)
+    WHERE resubmission IS NOT NULL;
+
+CREATE TABLE logs (
+    tenant TEXT    NOT NULL PRIMARY KEY,
+    size   INTEGER NOT NULL,
+    chain  BLOB    NOT NULL
+) STRICT;
+CREATE TABLE events (
+    tenant   TEXT    NOT NULL,
+    position INTEGER NOT NULL,
+    time     INTEGER NOT NULL,
+    queue    BLOB    NOT NULL,
+    chained  BLOB    NOT NULL,
+    personal BLOB,
+    chain    BLOB    NOT NULL,
+    PRIMARY KEY (tenant, position)
+) STRICT;
+CREATE INDEX events_queue ON events (tenant, queue, position);
+CREATE INDEX events_personal ON events (tenant, time) WHERE personal IS NOT NULL;
+CREATE TABLE event_index (
+    tenant   TEXT    NOT NULL,
+    hash     BLOB    NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (tenant, hash, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pickups (
+    tenant       TEXT    NOT NULL,
+    id           BLOB    NOT NULL,
+    version      INTEGER NOT NULL,
+    due          INTEGER NOT NULL,
+    sealed_state BLOB    NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE INDEX pickups_due ON pickups (due);
+CREATE INDEX pickups_id ON pickups (id);
+CREATE TABLE blocks (
+    tenant TEXT    NOT NULL,
+    prefix BLOB    NOT NULL,  -- keyed hash
+    until  INTEGER NOT NULL,
+    PRIMARY KEY (tenant, prefix)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blocks_until ON blocks (until);
+
+CREATE TABLE tenants (
+    tenant TEXT NOT NULL PRIMARY KEY,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE accounts (
+    tenant   TEXT NOT NULL,
+    identity BLOB NOT NULL UNIQUE,  -- keyed hash; one identity belongs to one tenant
+    sealed   BLOB NOT NULL,
+    PRIMARY KEY (tenant, identity)
+) STRICT;
+CREATE TABLE phones (
+    tenant    TEXT NOT NULL,
+    recipient BLOB NOT NULL,  -- keyed hash
+    sealed    BLOB NOT NULL,
+    PRIMARY KEY (tenant, recipient)
+) STRICT;
+
+CREATE TABLE domains (
+    domain  TEXT NOT NULL PRIMARY KEY,
+    history TEXT NOT NULL
+) STRICT;
+CREATE TABLE policies (
+    domain TEXT NOT NULL PRIMARY KEY,
+    policy TEXT NOT NULL
+) STRICT;
+"];
+
+/// Wrapped keys. A row is never deleted and never moved: erasing overwrites the key in its place with
+/// zeros and leaves the row as the tombstone, so that no copy stays behind in another page.
+pub(super) const KEYS: &[&str] = &["
+CREATE TABLE keys (
+    tenant  TEXT    NOT NULL,
+    purpose INTEGER NOT NULL,
+    id      BLOB    NOT NULL,
+    erased  INTEGER NOT NULL,
+    wrapped BLOB    NOT NULL,
+    PRIMARY KEY (tenant, purpose, id)
+) STRICT;
+"];

@@ -1,0 +1,132 @@
+//! The store of one machine: what its parts share.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, params};
+use securemail_core::StoreError;
+use securemail_core::backend::Entropy;
+use securemail_core::seal::RecordCipher;
+
+use crate::db::{Kind, OpenError, Opener, Readers, Reserve, Writer};
+use crate::files::{make_dir, sweep};
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreSettings {
+    pub(crate) cipher: RecordCipher,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) limit: Option<u64>,
+    pub(crate) reserve: u64,
+}
+
+impl StoreSettings {
+    /// Settings with a reserve of 4 MiB and no limit. Under `cipher` stand the records of the
+    /// directory; it must be the same each time.
+    #[must_use]
+    pub fn new(cipher: RecordCipher, entropy: Arc<dyn Entropy>) -> Self {
+        Self {
+            cipher,
+            entropy,
+            limit: None,
+            reserve: 4 * 1024 * 1024,
+        }
+    }
+
+    /// The database becomes no larger than `octets`; beyond, calls answer `Full`.
+    #[must_use]
+    pub const fn with_limit(mut self, octets: u64) -> Self {
+        self.limit = Some(octets);
+        self
+    }
+
+    /// Sets `octets` aside for the outcomes of what was begun when the disk is full.
+    #[must_use]
+    pub const fn with_reserve(mut self, octets: u64) -> Self {
+        self.reserve = octets;
+        self
+    }
+}
+
+impl fmt::Debug for StoreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreSettings")
+            .field("limit", &self.limit)
+            .field("reserve", &self.reserve)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Spool, pickups, directory, events and domain memory in one database. Clones share it.
+#[derive(Clone)]
+pub struct SqliteStore {
+    pub(crate) readers: Readers,
+    pub(crate) writer: Writer,
+    /// Where large contents stand.
+    pub(crate) contents: PathBuf,
+    pub(crate) cipher: RecordCipher,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, making it where it is missing. Contents of the spool that are too
+    /// large for it stand in the folder `path-contents`.
+    ///
+    /// # Errors
+    /// Where it cannot be opened; the variant says what to do.
+    pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, OpenError> {
+        let opener = Opener::new(path, Kind::Store)?;
+        let mut contents = path.as_os_str().to_owned();
+        contents.push("-contents");
+        let reserve = Reserve::beside(path, settings.reserve, settings.limit);
+        let store = Self {
+            writer: Writer::start(&opener, reserve)?,
+            readers: Readers::new(opener.clone()),
+            contents: contents.into(),
+            cipher: settings.cipher,
+            entropy: settings.entropy,
+        };
+        store.sweep_contents(&opener)?;
+        Ok(store)
+    }
+
+    /// Removes contents that a process left behind before it could commit their item.
+    fn sweep_contents(&self, opener: &Opener) -> Result<(), OpenError> {
+        make_dir(&self.contents)?;
+        let db = opener.connect_to_read()?;
+        let mut named = db.prepare("SELECT 1 FROM contents WHERE tenant = ?1 AND file = ?2")?;
+        for dir in std::fs::read_dir(&self.contents)? {
+            let dir = dir?.path();
+            let tenant = dir.file_name().and_then(|name| name.to_str()).unwrap_or("");
+            sweep(&dir, |file| {
+                let found = named.query_row(params![tenant, file], |_| Ok(()));
+                // Where it cannot be said, the file stays.
+                !matches!(found.optional(), Ok(None))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Checks the whole database. Slow: it reads everything.
+    ///
+    /// # Errors
+    /// `Corrupt` where it is damaged: restore a backup. `Unavailable`.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.readers
+            .call(|db| {
+                let said: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+                if said == "ok" {
+                    return Ok(());
+                }
+                Err(StoreError::Corrupt("the database file").into())
+            })
+            .await
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqliteStore(..)")
+    }
+}
