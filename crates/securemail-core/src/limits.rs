@@ -67,3 +67,5 @@ pub const NUMBER_WAIT_DAYS: u64 = 5;
 pub const PORTAL_MESSAGE_OCTETS_MAX: usize = 60 * 1024 * 1024;
 /// Octets of a form that the portal accepts.
 pub const FORM_OCTETS_MAX: usize = 16 * 1024;
+/// Octets of a text that an event keeps as a fact; a line of mail has no more (RFC 5322, section 2.1.1).
+pub const FACT_OCTETS_MAX: usize = 998;

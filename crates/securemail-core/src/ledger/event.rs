@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::backend::AttemptReport;
+use crate::limits::FACT_OCTETS_MAX;
 use crate::route::{Decision, Evidence};
 use crate::vocab::{
     AccountId, Address, DnsName, KeyedHash, PhoneNumber, QueueId, Reply, ReversePath, UnixTime,
@@ -307,16 +308,21 @@ impl Event {
         self.fact(Fact::Reason, words)
     }
 
+    /// A text; what is longer than a fact may be is cut.
     fn fact(mut self, fact: Fact, value: impl fmt::Display) -> Self {
-        self.facts.insert(fact.as_str(), value.to_string());
+        let mut value = value.to_string();
+        value.truncate(value.floor_char_boundary(FACT_OCTETS_MAX));
+        self.facts.insert(fact.as_str(), value);
         self
     }
 
     /// Our own types always serialise; should one not, that is written, so that it cannot go unseen.
-    fn json(self, fact: Fact, value: &impl Serialize) -> Self {
+    fn json(mut self, fact: Fact, value: &impl Serialize) -> Self {
         let json = serde_json::to_string(value);
         debug_assert!(json.is_ok(), "{fact} does not serialise");
-        self.fact(fact, json.unwrap_or_else(|error| error.to_string()))
+        let json = json.unwrap_or_else(|error| error.to_string());
+        self.facts.insert(fact.as_str(), json);
+        self
     }
 }
 

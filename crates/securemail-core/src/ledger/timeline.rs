@@ -21,7 +21,12 @@ fn line(event: &ReadEvent) -> String {
     let what = words(event.name);
     let details = details(event);
     let separator = if details.is_empty() { "" } else { ": " };
-    format!("{}  {who}  {what}{separator}{details}\n", event.time)
+    // Facts come from outside: no escape sequence may reach a terminal, no line be forged.
+    let line = format!("{}  {who}  {what}{separator}{details}", event.time);
+    line.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .chain(['\n'])
+        .collect()
 }
 
 fn details(event: &ReadEvent) -> String {

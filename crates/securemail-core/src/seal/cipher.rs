@@ -27,6 +27,13 @@ pub enum CipherProvider {
 }
 
 impl CipherProvider {
+    /// Every library that this build has.
+    pub const ALL: &[Self] = &[
+        #[cfg(feature = "aws-lc-rs")]
+        Self::AwsLc,
+        Self::RustCrypto,
+    ];
+
     /// Prepares `key`.
     pub(super) fn prepare(self, key: &Key32) -> Result<Box<dyn ChunkCipher>, CipherFailed> {
         match self {
