@@ -278,6 +278,11 @@ fn quoted_printable(text: &str) -> String {
         let mut column = 0;
         let length = line.len();
         for (at, byte) in line.bytes().enumerate() {
+            // Room for one escape and for the `=` of a soft line break.
+            if column + 3 > COLUMNS - 1 {
+                out.push_str("=\r\n");
+                column = 0;
+            }
             let last = at + 1 == length;
             let plain = match byte {
                 b'=' => false,
@@ -287,10 +292,6 @@ fn quoted_printable(text: &str) -> String {
                 byte => byte.is_ascii_graphic(),
             };
             let width = if plain { 1 } else { 3 };
-            if column + width > COLUMNS - 1 {
-                out.push_str("=\r\n");
-                column = 0;
-            }
             if plain {
                 out.push(char::from(byte));
             } else {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::secret::Key32;
 use crate::vocab::QueueId;
@@ -41,13 +42,13 @@ impl fmt::Display for Reference {
     }
 }
 
-/// HMAC-SHA-256 under a key of 32 bytes.
-#[expect(
-    clippy::expect_used,
-    reason = "HMAC takes keys of every length (RFC 2104, section 2)"
-)]
+/// HMAC-SHA-256 under a key of 32 bytes, filled up with zeros as RFC 2104, section 2, does.
 pub(super) fn keyed(key: &Key32) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key.expose()).expect("a key of any length")
+    let mut block = Zeroizing::new([0; 64]);
+    for (to, from) in block.iter_mut().zip(key.expose()) {
+        *to = *from;
+    }
+    Hmac::new(&(*block).into())
 }
 
 /// Digits and letters that nobody mixes up when they are read aloud or written by hand.
