@@ -1,10 +1,16 @@
 //! SMTP server (submission) and client (delivery).
 //!
-//! A server session asks a [`MailHandler`] about MAIL, RCPT and the end of DATA. Sessions are sans-IO
-//! state machines (`proto`); tokio drivers move their octets (`net`).
+//! [`SmtpServer`] asks a [`MailHandler`] about MAIL, RCPT and the end of DATA. [`SmtpTransport`] is the
+//! `Transport` and `NoticeTransport` of `securemail-core`. Both are thin: sessions are sans-IO state
+//! machines in [`proto`], and tokio drivers move their octets.
 
 mod handler;
+mod net;
+pub mod proto;
 mod settings;
 
 pub use handler::{MailHandler, SessionFacts, Submission, TlsFacts, TransactionFacts};
+pub use net::client::SmtpTransport;
+pub use net::server::{Listener, ServerParts, SmtpServer, TlsMode};
+pub use net::tls::{server_config, trust};
 pub use settings::{ClientSettings, ClientTimeouts, ServerSettings, ServerTimeouts};

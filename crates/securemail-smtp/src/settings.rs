@@ -60,12 +60,10 @@ pub struct ClientTimeouts {
     pub connect: Duration,
     /// For the greeting.
     pub greeting: Duration,
-    /// For the replies to EHLO, STARTTLS, MAIL and RCPT.
+    /// For the replies to EHLO, STARTTLS, MAIL, RCPT and DATA.
     pub command: Duration,
     /// For the TLS handshake.
     pub handshake: Duration,
-    /// For the reply to DATA.
-    pub data: Duration,
     /// For the peer to take one block.
     pub data_block: Duration,
     /// For the reply to the final dot.
@@ -122,7 +120,6 @@ impl Default for ClientTimeouts {
             greeting: Duration::from_mins(5),
             command: Duration::from_mins(5),
             handshake: Duration::from_mins(1),
-            data: Duration::from_mins(2),
             data_block: Duration::from_mins(3),
             final_dot: Duration::from_mins(10),
             quit: Duration::from_secs(5),

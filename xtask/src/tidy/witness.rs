@@ -21,6 +21,7 @@ const WITNESSES: [Sites; 4] = [
         witness: "SealedContent",
         may: &[
             "crates/securemail-core/src/seal/",
+            "crates/securemail-smtp/src/net/body.rs",
             "crates/securemail-store-sqlite/src/",
             "crates/securemail-store-pg/src/",
             "crates/securemail-store-s3/src/",

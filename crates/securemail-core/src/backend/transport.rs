@@ -130,7 +130,8 @@ pub enum SessionOutcome {
     NotAuthenticated(PeerFailure),
     /// STARTTLS is not offered or was refused. Nothing said before TLS is ever permanent.
     NoStartTls(Option<Reply>),
-    /// Octets were found behind the reply to STARTTLS (CVE-2011-0411): an attack, or a broken peer.
+    /// Octets were found behind the reply to STARTTLS (CVE-2011-0411), or came unasked, or are no SMTP,
+    /// or a second greeting came inside TLS (ALPACA): an attack, or a broken peer.
     Injected,
     /// The TLS handshake failed.
     TlsFailed(String),

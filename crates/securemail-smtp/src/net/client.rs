@@ -1,0 +1,507 @@
+//! Delivery: connects, proves the peer, hands over. Nothing is decided here but what comes next.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{BufMut, BytesMut};
+use rustls_pki_types::{CertificateDer, ServerName};
+use securemail_core::backend::{
+    Attempt, AttemptReport, Clock, DotClosed, FinalDot, PeerFacts, RecipientOutcome,
+    SessionOutcome, Transport,
+};
+use securemail_core::limits;
+use securemail_core::route::{Hop, PeerFailure, Trust, authenticate};
+use securemail_core::vocab::{Content, DnsName, UnixTime};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::tls::{HelloSize, client_config, facts};
+use super::wire::{Io, Wire, WireError};
+use crate::proto::client::{
+    Clear, Connected, EightBit, Handshaking, Mail, Peer, Phase, Proved, Ready, Transaction,
+};
+use crate::proto::command::Command;
+use crate::proto::data::Stuffer;
+use crate::proto::reply::{WireReply, printable};
+use crate::settings::ClientSettings;
+
+/// Hands messages to hosts over SMTP. Build it once.
+pub struct SmtpTransport {
+    settings: ClientSettings,
+    pub(super) clock: Arc<dyn Clock>,
+    trust: Arc<Trust>,
+}
+
+impl SmtpTransport {
+    /// A transport that takes as proof what `trust` allows; see [`trust`](crate::trust).
+    #[must_use]
+    pub fn new(settings: ClientSettings, trust: Arc<Trust>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            settings,
+            clock,
+            trust,
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for SmtpTransport {
+    async fn attempt(&self, attempt: Attempt) -> AttemptReport {
+        let started = self.clock.now();
+        let mut tried = Tried::nothing();
+        let addresses = attempt
+            .hop
+            .addresses
+            .iter()
+            .take(limits::ADDRESSES_PER_HOST_MAX);
+        for &address in addresses {
+            let next = self.try_address(address, &attempt).await;
+            let is_final = next.is_final();
+            tried = tried.or(next);
+            if is_final {
+                break;
+            }
+        }
+        let ended = self.clock.now();
+        tried.report(attempt.hop.host, ended, ended.since(started))
+    }
+}
+
+impl SmtpTransport {
+    async fn try_address(&self, address: IpAddr, attempt: &Attempt) -> Tried {
+        let mut tried = Tried::at(address);
+        match self.prove(address, &attempt.hop, &mut tried).await {
+            Ok((wire, ready)) => self.hand_over(wire, &ready, attempt, &mut tried).await,
+            Err(outcome) => tried.outcome = outcome,
+        }
+        tried
+    }
+
+    /// From nothing to a session that is proved to be with this hop.
+    async fn prove(
+        &self,
+        address: IpAddr,
+        hop: &Hop,
+        tried: &mut Tried,
+    ) -> Result<(Wire<TlsStream<TcpStream>>, Ready), SessionOutcome> {
+        let socket = SocketAddr::new(address, hop.port);
+        let (mut wire, handshaking) = self.secure(socket, &hop.sni).await?;
+        let peer = tried.peer.insert(peer_facts(&wire));
+        let chain: Vec<_> = peer
+            .chain
+            .iter()
+            .map(|certificate| CertificateDer::from(certificate.as_slice()))
+            .collect();
+        let proved = authenticate(hop, &chain, self.clock.now(), &self.trust)
+            .map_err(SessionOutcome::NotAuthenticated)
+            .and_then(|proof| {
+                let leaf = chain
+                    .first()
+                    .ok_or(SessionOutcome::NotAuthenticated(PeerFailure::NoCertificate))?;
+                handshaking.prove(proof, hop, leaf)
+            });
+        let proved: Proved = match proved {
+            Ok(proved) => proved,
+            Err(outcome) => {
+                self.quit(wire);
+                return Err(outcome);
+            }
+        };
+        let ready = proved.handle_ehlo(&self.inner_ehlo(&mut wire).await?)?;
+        ready.peer().name.clone_into(&mut peer.ehlo);
+        Ok((wire, ready))
+    }
+
+    /// Connects and brings TLS up; once again with a smaller ClientHello where the handshake fails.
+    pub(super) async fn secure(
+        &self,
+        socket: SocketAddr,
+        sni: &DnsName,
+    ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
+        let (wire, clear, _) = self.open(socket).await?;
+        match self.starttls(wire, clear, sni, HelloSize::Full).await {
+            Err(SessionOutcome::TlsFailed(first)) => {
+                let Ok((wire, clear, _)) = self.open(socket).await else {
+                    return Err(SessionOutcome::TlsFailed(first));
+                };
+                self.starttls(wire, clear, sni, HelloSize::Conservative)
+                    .await
+            }
+            other => other,
+        }
+    }
+
+    /// Connects, and learns what is offered in clear, which nobody vouches for.
+    pub(super) async fn open(
+        &self,
+        socket: SocketAddr,
+    ) -> Result<(Wire<TcpStream>, Clear, String), SessionOutcome> {
+        let limits = &self.settings.timeouts;
+        let connecting = timeout(limits.connect, TcpStream::connect(socket));
+        let stream = connecting
+            .await
+            .map_err(|_| unreachable(&WireError::TimedOut))?
+            .map_err(|error| unreachable(&WireError::Io(error)))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| unreachable(&WireError::Io(error)))?;
+        let mut wire = Wire::new(stream);
+        let greeting = wire
+            .read_reply(limits.greeting)
+            .await
+            .map_err(|e| unreachable(&e))?;
+        let greeted = Connected::new().handle_greeting(&greeting)?;
+        let reply = self.ehlo(&mut wire).await?;
+        let name = reply
+            .lines()
+            .first()
+            .map_or("", |line| line.split(' ').next().unwrap_or(""));
+        let clear = greeted.handle_ehlo(&reply)?;
+        Ok((wire, clear, name.to_owned()))
+    }
+
+    /// STARTTLS and the handshake. It is sent whether offered or not (C-04).
+    pub(super) async fn starttls(
+        &self,
+        mut wire: Wire<TcpStream>,
+        clear: Clear,
+        sni: &DnsName,
+        hello: HelloSize,
+    ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
+        let reply = self.command(&mut wire, &Command::StartTls).await?;
+        let handshaking = clear.handle_starttls(&reply, wire.input.len())?;
+        let name = ServerName::try_from(sni.as_str().to_owned()).map_err(|_| {
+            SessionOutcome::TlsFailed("the host's name cannot be an SNI".to_owned())
+        })?;
+        let config = client_config(hello).map_err(|error| tls_failed(&error))?;
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name, wire.io);
+        match timeout(self.settings.timeouts.handshake, connecting).await {
+            Ok(Ok(stream)) => Ok((Wire::new(stream), handshaking)),
+            Ok(Err(error)) => Err(tls_failed(&error)),
+            Err(_) => Err(tls_failed(&WireError::TimedOut)),
+        }
+    }
+
+    /// EHLO inside TLS. Whoever answers with anything but SMTP is another service, to which the octets
+    /// of this session were led (ALPACA; RFC 9325, section 3.7).
+    pub(super) async fn inner_ehlo<S: Io>(
+        &self,
+        wire: &mut Wire<S>,
+    ) -> Result<WireReply, SessionOutcome> {
+        self.ehlo(wire).await.map_err(|outcome| match outcome {
+            SessionOutcome::Unreachable(why) => {
+                SessionOutcome::Unreachable(format!("in TLS: {why}"))
+            }
+            other => other,
+        })
+    }
+
+    async fn ehlo<S: Io>(&self, wire: &mut Wire<S>) -> Result<WireReply, SessionOutcome> {
+        let command = Command::Ehlo(self.settings.hostname.to_string());
+        self.command(wire, &command).await
+    }
+
+    /// One command and its reply, before MAIL. Octets that came unasked are somebody's who answers in
+    /// the peer's place.
+    async fn command<S: Io>(
+        &self,
+        wire: &mut Wire<S>,
+        command: &Command,
+    ) -> Result<WireReply, SessionOutcome> {
+        let limit = self.settings.timeouts.command;
+        let exchange = async {
+            if !wire.input.is_empty() {
+                return Err(WireError::Unasked);
+            }
+            wire.send(format!("{command}\r\n").as_bytes(), limit)
+                .await?;
+            wire.read_reply(limit).await
+        };
+        match exchange.await {
+            Ok(reply) => Ok(reply),
+            Err(WireError::Line(_) | WireError::Reply(_) | WireError::Unasked) => {
+                Err(SessionOutcome::Injected)
+            }
+            Err(error @ (WireError::Closed | WireError::Io(_) | WireError::TimedOut)) => {
+                Err(unreachable(&error))
+            }
+        }
+    }
+
+    async fn hand_over<S: Io + 'static>(
+        &self,
+        mut wire: Wire<S>,
+        ready: &Ready,
+        attempt: &Attempt,
+        tried: &mut Tried,
+    ) {
+        let Some(eight_bit) = eight_bit(&attempt.content, ready.peer()).await else {
+            tried.outcome = SessionOutcome::CalledOff;
+            return;
+        };
+        let mail = Mail {
+            reverse_path: &attempt.reverse_path,
+            recipients: &attempt.recipients,
+            content: Arc::clone(&attempt.content),
+            eight_bit,
+        };
+        match ready.mail(mail) {
+            Ok(mut transaction) => {
+                tried.outcome = self
+                    .transact(&mut wire, &mut transaction, attempt.final_dot.as_ref())
+                    .await;
+                let in_order = transaction.phase() == Phase::Ended;
+                tried.recipients = transaction.into_outcomes();
+                if in_order {
+                    self.quit(wire);
+                }
+            }
+            Err(outcome) => {
+                tried.outcome = outcome;
+                self.quit(wire);
+            }
+        }
+    }
+
+    /// A whole transaction. Where it ends early, what the recipients are is in `transaction`.
+    pub(super) async fn transact<S: Io>(
+        &self,
+        wire: &mut Wire<S>,
+        transaction: &mut Transaction,
+        final_dot: &dyn FinalDot,
+    ) -> SessionOutcome {
+        let ended = match self.commands(wire, transaction).await {
+            Ok(()) if transaction.phase() == Phase::Content => {
+                self.content(wire, transaction, final_dot).await
+            }
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        match ended {
+            Err(Stopped::CalledOff) => SessionOutcome::CalledOff,
+            Err(Stopped::Wire(error)) => {
+                tracing::debug!(%error, "the session broke after MAIL");
+                SessionOutcome::Completed
+            }
+            Ok(()) => SessionOutcome::Completed,
+        }
+    }
+
+    async fn commands<S: Io>(
+        &self,
+        wire: &mut Wire<S>,
+        transaction: &mut Transaction,
+    ) -> Result<(), WireError> {
+        let limits = &self.settings.timeouts;
+        let mut out = BytesMut::new();
+        while transaction.phase() == Phase::Commands {
+            out.clear();
+            let replies = transaction.next_group(&mut out);
+            wire.send(&out, limits.command).await?;
+            for _ in 0..replies {
+                let reply = wire.read_reply(limits.command).await?;
+                transaction.handle_reply(&reply);
+            }
+        }
+        Ok(())
+    }
+
+    /// The content and the final dot. The last block is held back and leaves together with the dot.
+    async fn content<S: Io>(
+        &self,
+        wire: &mut Wire<S>,
+        transaction: &mut Transaction,
+        final_dot: &dyn FinalDot,
+    ) -> Result<(), Stopped> {
+        let limits = &self.settings.timeouts;
+        let content = Arc::clone(transaction.content());
+        let mut stuffer = Stuffer::default();
+        let mut out = BytesMut::with_capacity(BLOCK);
+        let mut offset = 0;
+        while offset < content.size() {
+            let block = content
+                .read(offset, BLOCK)
+                .await
+                .map_err(|_| Stopped::CalledOff)?;
+            if block.is_empty() {
+                return Err(Stopped::CalledOff);
+            }
+            if !out.is_empty() {
+                wire.send(&out, limits.data_block).await?;
+                out.clear();
+            }
+            stuffer
+                .push(&block, &mut out)
+                .map_err(|_| Stopped::CalledOff)?;
+            offset = offset.saturating_add(block.len() as u64);
+        }
+        stuffer.finish(&mut out).map_err(|_| Stopped::CalledOff)?;
+        // A reply that came before its question would be taken for the answer to the final dot.
+        if !wire.input.is_empty() {
+            return Err(WireError::Unasked.into());
+        }
+        final_dot
+            .open()
+            .await
+            .map_err(|DotClosed| Stopped::CalledOff)?;
+        transaction.dot_leaves();
+        wire.send(&out, limits.data_block).await?;
+        let reply = wire.read_reply(limits.final_dot).await?;
+        transaction.handle_final(&reply);
+        Ok(())
+    }
+
+    /// QUIT, while the caller goes on: nothing depends on its reply.
+    pub(super) fn quit<S: Io + 'static>(&self, mut wire: Wire<S>) {
+        let limit = self.settings.timeouts.quit;
+        tokio::spawn(async move {
+            let mut out = BytesMut::new();
+            out.put_slice(b"QUIT\r\n");
+            if wire.send(&out, limit).await.is_ok() && wire.read_reply(limit).await.is_ok() {
+                wire.close().await;
+            }
+        });
+    }
+}
+
+/// Why a transaction stopped within the content.
+enum Stopped {
+    CalledOff,
+    Wire(WireError),
+}
+
+impl From<WireError> for Stopped {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+/// What came of one address.
+pub(super) struct Tried {
+    pub(super) address: Option<IpAddr>,
+    pub(super) peer: Option<PeerFacts>,
+    pub(super) outcome: SessionOutcome,
+    pub(super) recipients: Vec<RecipientOutcome>,
+}
+
+impl Tried {
+    pub(super) fn nothing() -> Self {
+        Self {
+            address: None,
+            peer: None,
+            outcome: SessionOutcome::Unreachable("the host has no address".to_owned()),
+            recipients: Vec::new(),
+        }
+    }
+
+    pub(super) fn at(address: IpAddr) -> Self {
+        Self {
+            address: Some(address),
+            ..Self::nothing()
+        }
+    }
+
+    /// Whether no other address is tried: the peer had its say, or the caller.
+    pub(super) const fn is_final(&self) -> bool {
+        matches!(
+            self.outcome,
+            SessionOutcome::CalledOff | SessionOutcome::Completed | SessionOutcome::Incapable(_)
+        )
+    }
+
+    /// The one of two that says more; an attack at one address is not hidden by silence at the next.
+    pub(super) fn or(self, next: Self) -> Self {
+        if self.address.is_some() && rank(&self.outcome) > rank(&next.outcome) {
+            self
+        } else {
+            next
+        }
+    }
+
+    pub(super) fn report(self, host: DnsName, ended: UnixTime, took: Duration) -> AttemptReport {
+        AttemptReport {
+            host,
+            address: self.address,
+            peer: self.peer,
+            outcome: self.outcome,
+            recipients: self.recipients,
+            ended,
+            took,
+        }
+    }
+}
+
+const fn rank(outcome: &SessionOutcome) -> u8 {
+    match outcome {
+        SessionOutcome::Unreachable(_) => 0,
+        SessionOutcome::TlsFailed(_) => 1,
+        SessionOutcome::NoStartTls(_) => 2,
+        SessionOutcome::NotAuthenticated(_) => 3,
+        SessionOutcome::Injected => 4,
+        SessionOutcome::CalledOff | SessionOutcome::Completed | SessionOutcome::Incapable(_) => 5,
+    }
+}
+
+pub(super) fn peer_facts(wire: &Wire<TlsStream<TcpStream>>) -> PeerFacts {
+    let (_, session) = wire.io.get_ref();
+    let tls = facts(session);
+    let chain = session.peer_certificates().unwrap_or_default();
+    PeerFacts {
+        version: tls.version,
+        cipher: tls.cipher,
+        group: tls.group,
+        chain: chain
+            .iter()
+            .take(limits::CHAIN_CERTIFICATES_MAX)
+            .map(|certificate| certificate.to_vec())
+            .collect(),
+        ehlo: String::new(),
+    }
+}
+
+/// Whether the content needs 8BITMIME. It is looked through only where the peer does not offer it.
+/// `None` where it cannot be read.
+async fn eight_bit(content: &Arc<dyn Content>, peer: &Peer) -> Option<EightBit> {
+    if peer.extensions.eight_bit_mime {
+        return Some(EightBit::Possible);
+    }
+    let mut offset = 0;
+    while offset < content.size() {
+        let block = content
+            .read(offset, BLOCK)
+            .await
+            .ok()
+            .filter(|block| !block.is_empty())?;
+        if !block.is_ascii() {
+            return Some(EightBit::Possible);
+        }
+        offset = offset.saturating_add(block.len() as u64);
+    }
+    Some(EightBit::Absent)
+}
+
+fn unreachable(error: &WireError) -> SessionOutcome {
+    SessionOutcome::Unreachable(error.to_string())
+}
+
+fn tls_failed(error: &dyn std::error::Error) -> SessionOutcome {
+    let mut text = printable(error.to_string().as_bytes());
+    text.truncate(200);
+    SessionOutcome::TlsFailed(text)
+}
+
+impl fmt::Debug for SmtpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SmtpTransport")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Octets of content that are read and sent at once.
+const BLOCK: usize = 64 * 1024;

@@ -1,0 +1,12 @@
+//! tokio drivers: they move octets and keep time; what to do is decided in `proto`.
+
+pub(crate) mod auth;
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod limits;
+pub(crate) mod notice;
+pub(crate) mod receive;
+pub(crate) mod server;
+pub(crate) mod session;
+pub(crate) mod tls;
+pub(crate) mod wire;

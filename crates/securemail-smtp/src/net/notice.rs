@@ -1,0 +1,126 @@
+//! Delivery of content-free mail to hosts that cannot be proved.
+
+use std::net::{IpAddr, SocketAddr};
+
+use async_trait::async_trait;
+use securemail_core::backend::{
+    AttemptReport, DotClosed, FinalDot, NoticeAttempt, NoticeTransport, SessionOutcome,
+};
+use securemail_core::limits;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::client::{SmtpTransport, Tried, peer_facts};
+use super::tls::HelloSize;
+use super::wire::{Io, Wire};
+use crate::proto::client::{NoticeReady, Phase};
+
+#[async_trait]
+impl NoticeTransport for SmtpTransport {
+    async fn attempt_notice(&self, attempt: NoticeAttempt) -> AttemptReport {
+        let started = self.clock.now();
+        let mut tried = Tried::nothing();
+        for &address in attempt
+            .addresses
+            .iter()
+            .take(limits::ADDRESSES_PER_HOST_MAX)
+        {
+            let next = self.try_notice(address, &attempt).await;
+            let is_final = next.is_final();
+            tried = tried.or(next);
+            if is_final {
+                break;
+            }
+        }
+        let ended = self.clock.now();
+        tried.report(attempt.host, ended, ended.since(started))
+    }
+}
+
+impl SmtpTransport {
+    async fn try_notice(&self, address: IpAddr, attempt: &NoticeAttempt) -> Tried {
+        let mut tried = Tried::at(address);
+        match self.open_notice(address, attempt, &mut tried).await {
+            Ok((Session::Clear(wire), ready)) => {
+                self.hand_notice(wire, &ready, attempt, &mut tried).await;
+            }
+            Ok((Session::Tls(wire), ready)) => {
+                self.hand_notice(*wire, &ready, attempt, &mut tried).await;
+            }
+            Err(outcome) => tried.outcome = outcome,
+        }
+        tried
+    }
+
+    /// The best TLS offered; clear text only where STARTTLS is absent and the caller allows it. A
+    /// handshake that fails never leads to clear text: somebody may have made it fail.
+    async fn open_notice(
+        &self,
+        address: IpAddr,
+        attempt: &NoticeAttempt,
+        tried: &mut Tried,
+    ) -> Result<(Session, NoticeReady), SessionOutcome> {
+        let socket = SocketAddr::new(address, attempt.port);
+        let (wire, clear, name) = self.open(socket).await?;
+        if attempt.may_be_clear && !clear.offers_starttls() {
+            let ready = clear
+                .without_tls(name)
+                .ok_or(SessionOutcome::NoStartTls(None))?;
+            return Ok((Session::Clear(wire), ready));
+        }
+        let (mut wire, handshaking) = match self
+            .starttls(wire, clear, &attempt.host, HelloSize::Full)
+            .await
+        {
+            Err(SessionOutcome::TlsFailed(_)) => self.secure(socket, &attempt.host).await?,
+            other => other?,
+        };
+        let peer = tried.peer.insert(peer_facts(&wire));
+        let ready = handshaking
+            .unproved()
+            .handle_ehlo(&self.inner_ehlo(&mut wire).await?)?;
+        ready.peer().name.clone_into(&mut peer.ehlo);
+        Ok((Session::Tls(Box::new(wire)), ready))
+    }
+
+    async fn hand_notice<S: Io + 'static>(
+        &self,
+        mut wire: Wire<S>,
+        ready: &NoticeReady,
+        attempt: &NoticeAttempt,
+        tried: &mut Tried,
+    ) {
+        match ready.mail(&attempt.reverse_path, &attempt.recipient, &attempt.mail) {
+            Ok(mut transaction) => {
+                tried.outcome = self
+                    .transact(&mut wire, &mut transaction, &AlwaysOpen)
+                    .await;
+                let in_order = transaction.phase() == Phase::Ended;
+                tried.recipients = transaction.into_outcomes();
+                if in_order {
+                    self.quit(wire);
+                }
+            }
+            Err(outcome) => {
+                tried.outcome = outcome;
+                self.quit(wire);
+            }
+        }
+    }
+}
+
+enum Session {
+    Clear(Wire<TcpStream>),
+    Tls(Box<Wire<TlsStream<TcpStream>>>),
+}
+
+/// A notice needs no leave: sent twice, it says the same.
+#[derive(Debug)]
+struct AlwaysOpen;
+
+#[async_trait]
+impl FinalDot for AlwaysOpen {
+    async fn open(&self) -> Result<(), DotClosed> {
+        Ok(())
+    }
+}

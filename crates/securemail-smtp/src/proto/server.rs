@@ -1,0 +1,555 @@
+//! Sans-IO server session (RFC 5321, section 4.1.4; RFC 3207; RFC 4954; RFC 6409).
+
+use securemail_core::limits;
+use securemail_core::vocab::{
+    Account, AccountKind, Address, AddressError, DnsName, EnhancedStatus, Reply, ReversePath,
+};
+
+use super::command::{Command, CommandError, Parameter};
+use super::extension::Extensions;
+use super::reply::WireReply;
+use super::sasl::{Credentials, Exchange, MECHANISMS, SaslFault, SaslStep};
+use crate::handler::TransactionFacts;
+
+/// What a session promises and allows.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Our name.
+    pub hostname: DnsName,
+    /// Octets of one message.
+    pub message_bytes: u64,
+    /// Recipients of one message.
+    pub recipients: usize,
+}
+
+/// The state of one session.
+#[derive(Debug)]
+pub struct ServerSession {
+    options: SessionOptions,
+    secured: bool,
+    hello: Option<Hello>,
+    login: Login,
+    exchange: Option<Exchange>,
+    transaction: Option<Transaction>,
+    failed_logins: u32,
+    errors: u32,
+    idle_commands: u32,
+}
+
+/// What the driver does next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send it and go on.
+    Answer(WireReply),
+    /// Ask the handler, then call [`ServerSession::recipient_answered`].
+    AskRecipient(Address),
+    /// Ask the handler, then call [`ServerSession::sender_answered`].
+    AskSender(TransactionFacts),
+    /// Check them, then call [`ServerSession::credentials_checked`].
+    CheckCredentials(Credentials),
+    /// Send it and close the connection. Whatever the client sent behind is never looked at.
+    Close(WireReply),
+    /// Send it and read the content; hand it over, then call [`ServerSession::message_answered`].
+    ReadContent(WireReply),
+    /// Send it and begin TLS; then call [`ServerSession::secured`].
+    StartTls(WireReply),
+}
+
+/// How a check of credentials ended.
+#[derive(Debug)]
+pub enum LoginOutcome {
+    /// They are wrong; which part is not said to anybody.
+    Denied,
+    /// They are right.
+    Granted(Box<Account>),
+    /// Too many failures came from this address.
+    Throttled,
+    /// The directory cannot be asked now.
+    Unavailable,
+}
+
+/// Who the client has shown to be.
+#[derive(Debug)]
+pub enum Login {
+    /// Nobody yet.
+    Anonymous,
+    /// By its TLS certificate. AUTH may still name another account.
+    Certificate(Box<Account>),
+    /// By AUTH; there is no second one (RFC 4954, section 4).
+    Password(Box<Account>),
+    /// By a certificate that the directory could not be asked about.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Hello {
+    name: String,
+    extended: bool,
+}
+
+#[derive(Debug)]
+struct Transaction {
+    facts: TransactionFacts,
+    recipients_tried: usize,
+}
+
+impl ServerSession {
+    /// A session that begins in clear, or behind the handshake of implicit TLS once
+    /// [`secured`](Self::secured) is called.
+    #[must_use]
+    pub const fn new(options: SessionOptions) -> Self {
+        Self {
+            options,
+            secured: false,
+            hello: None,
+            login: Login::Anonymous,
+            exchange: None,
+            transaction: None,
+            failed_logins: 0,
+            errors: 0,
+            idle_commands: 0,
+        }
+    }
+
+    /// The greeting.
+    #[must_use]
+    pub fn greeting(&self) -> WireReply {
+        WireReply::new(220, vec![format!("{} ESMTP", self.options.hostname)])
+    }
+
+    /// TLS is up. Everything learnt before is forgotten (RFC 3207, section 4.2).
+    pub fn secured(&mut self, login: Login) {
+        self.secured = true;
+        self.hello = None;
+        self.exchange = None;
+        self.transaction = None;
+        self.login = login;
+    }
+
+    /// The most octets that the next line may have.
+    #[must_use]
+    pub const fn line_max(&self) -> usize {
+        if self.secured {
+            limits::AUTH_LINE_MAX
+        } else {
+            limits::COMMAND_LINE_MAX
+        }
+    }
+
+    /// The name of the last EHLO or HELO; empty before.
+    #[must_use]
+    pub fn hello(&self) -> &str {
+        self.hello.as_ref().map_or("", |hello| &hello.name)
+    }
+
+    /// The transaction, once MAIL was accepted.
+    #[must_use]
+    pub fn transaction(&self) -> Option<&TransactionFacts> {
+        self.transaction
+            .as_ref()
+            .map(|transaction| &transaction.facts)
+    }
+
+    /// Takes one line without its CRLF. `more_follows` says that octets behind it have come already.
+    pub fn handle_line(&mut self, line: &[u8], more_follows: bool) -> Step {
+        if let Some(exchange) = self.exchange.take() {
+            if more_follows {
+                return close(554, (5, 5, 0), "send nothing behind an AUTH response");
+            }
+            return self.continue_login(exchange.respond(line));
+        }
+        let command = match Command::parse(line) {
+            Ok(command) => command,
+            Err(error) => return self.error(refuse_command(error, line)),
+        };
+        if line.len().saturating_add(2) > limits::COMMAND_LINE_MAX
+            && !matches!(command, Command::Auth { .. })
+        {
+            return close(500, (5, 5, 2), "the line is too long");
+        }
+        if more_follows && !matches!(command, Command::Quit) && !self.may_pipeline(&command) {
+            return close(554, (5, 5, 0), "improper use of pipelining");
+        }
+        self.obey(command)
+    }
+
+    /// The handler answered MAIL.
+    pub fn sender_answered(&mut self, facts: TransactionFacts, reply: &Reply) -> Step {
+        if reply.is_positive() {
+            self.transaction = Some(Transaction {
+                facts,
+                recipients_tried: 0,
+            });
+        }
+        Step::Answer(WireReply::from(&sane(reply)))
+    }
+
+    /// The handler answered RCPT.
+    pub fn recipient_answered(&mut self, recipient: Address, reply: &Reply) -> Step {
+        if let Some(transaction) = self.transaction.as_mut().filter(|_| reply.is_positive()) {
+            transaction.facts.recipients.push(recipient);
+        }
+        Step::Answer(WireReply::from(&sane(reply)))
+    }
+
+    /// The handler, or the reading of the content, answered the end of DATA. Whatever the reply,
+    /// the transaction is over.
+    pub fn message_answered(&mut self, reply: &Reply) -> Step {
+        self.transaction = None;
+        if reply.is_positive() {
+            self.idle_commands = 0;
+        }
+        Step::Answer(WireReply::from(&sane(reply)))
+    }
+
+    /// The check of credentials ended.
+    pub fn credentials_checked(&mut self, outcome: LoginOutcome) -> Step {
+        match outcome {
+            LoginOutcome::Granted(account) => {
+                self.login = Login::Password(account);
+                answer(235, (2, 7, 0), "authenticated")
+            }
+            LoginOutcome::Throttled => close(
+                421,
+                (4, 7, 0),
+                "too many failed logins from your address; wait and try again",
+            ),
+            LoginOutcome::Unavailable => answer(
+                454,
+                (4, 7, 0),
+                "logins cannot be checked now; try again later",
+            ),
+            LoginOutcome::Denied => {
+                self.failed_logins = self.failed_logins.saturating_add(1);
+                if self.failed_logins >= FAILED_LOGINS_MAX {
+                    return close(421, (4, 7, 0), "too many failed logins");
+                }
+                answer(535, (5, 7, 8), "user name or password is wrong")
+            }
+        }
+    }
+
+    /// RFC 2920, section 3.1: what may have octets behind it. STARTTLS never may: what came in clear
+    /// must not be read as if it had come over TLS (CVE-2011-0411).
+    fn may_pipeline(&self, command: &Command) -> bool {
+        !command.ends_group() && self.hello.as_ref().is_some_and(|hello| hello.extended)
+    }
+
+    fn obey(&mut self, command: Command) -> Step {
+        match command {
+            Command::Ehlo(name) => self.idle(|session| session.ehlo(name)),
+            Command::Helo(name) => self.idle(|session| session.helo(name)),
+            Command::Noop => self.idle(|_| answer(250, (2, 0, 0), "ok")),
+            Command::Quit => close(221, (2, 0, 0), "bye"),
+            Command::Rset => self.idle(|session| {
+                session.transaction = None;
+                answer(250, (2, 0, 0), "ok")
+            }),
+            Command::StartTls => self.starttls(),
+            _ if !self.secured => self.error(say(530, (5, 7, 0), "issue STARTTLS first")),
+            _ if self.hello.is_none() => self.error(say(503, (5, 5, 1), "send EHLO first")),
+            Command::Auth { mechanism, initial } => {
+                self.auth(&mechanism, initial.as_ref().map(|line| line.0.as_str()))
+            }
+            Command::Mail {
+                reverse_path,
+                parameters,
+            } => self.idle(|session| session.mail(reverse_path, &parameters)),
+            Command::Rcpt {
+                recipient,
+                parameters,
+            } => self.rcpt(recipient, &parameters),
+            Command::Data => self.data(),
+            Command::Vrfy => self.idle(|_| answer(252, (2, 5, 0), "send mail to find out")),
+        }
+    }
+
+    fn ehlo(&mut self, name: String) -> Step {
+        self.transaction = None;
+        self.hello = Some(Hello {
+            name,
+            extended: true,
+        });
+        let may_log_in = self.secured && !matches!(self.login, Login::Password(_));
+        let extensions = Extensions {
+            eight_bit_mime: true,
+            enhanced_status_codes: true,
+            pipelining: true,
+            size: Some(self.options.message_bytes),
+            starttls: !self.secured,
+            auth: MECHANISMS
+                .iter()
+                .filter(|_| may_log_in)
+                .map(|&name| name.to_owned())
+                .collect(),
+        };
+        Step::Answer(extensions.to_reply(self.options.hostname.as_str()))
+    }
+
+    fn helo(&mut self, name: String) -> Step {
+        self.transaction = None;
+        self.hello = Some(Hello {
+            name,
+            extended: false,
+        });
+        Step::Answer(WireReply::new(250, vec![self.options.hostname.to_string()]))
+    }
+
+    fn starttls(&mut self) -> Step {
+        if self.secured || self.hello.is_none() {
+            return self.error(say(
+                503,
+                (5, 5, 1),
+                "STARTTLS is for after EHLO, and only once",
+            ));
+        }
+        Step::StartTls(say(220, (2, 0, 0), "ready to start TLS"))
+    }
+
+    fn auth(&mut self, mechanism: &str, initial: Option<&str>) -> Step {
+        if self.transaction.is_some() || matches!(self.login, Login::Password(_)) {
+            return self.error(say(
+                503,
+                (5, 5, 1),
+                "AUTH is for before MAIL, and only once",
+            ));
+        }
+        self.continue_login(Exchange::begin(mechanism, initial))
+    }
+
+    fn continue_login(&mut self, step: Result<SaslStep, SaslFault>) -> Step {
+        match step {
+            Ok(SaslStep::Challenge(exchange, challenge)) => {
+                self.exchange = Some(exchange);
+                Step::Answer(WireReply::new(334, vec![challenge.to_owned()]))
+            }
+            Ok(SaslStep::Check(credentials)) => Step::CheckCredentials(credentials),
+            Err(SaslFault::Cancelled) => self.error(say(501, (5, 7, 0), "cancelled")),
+            Err(SaslFault::Form) => self.error(say(
+                501,
+                (5, 5, 2),
+                "the response has not the form of the mechanism",
+            )),
+            Err(SaslFault::Mechanism) => self.error(say(504, (5, 5, 4), "use AUTH PLAIN or LOGIN")),
+        }
+    }
+
+    fn mail(&mut self, reverse_path: ReversePath, parameters: &[Parameter]) -> Step {
+        let account = match &self.login {
+            Login::Certificate(account) | Login::Password(account) => account.as_ref(),
+            Login::Unknown => {
+                return answer(
+                    451,
+                    (4, 3, 0),
+                    "your certificate cannot be looked up now; try later",
+                );
+            }
+            Login::Anonymous => return self.error(say(530, (5, 7, 0), "authentication required")),
+        };
+        if self.transaction.is_some() {
+            return self.error(say(
+                503,
+                (5, 5, 1),
+                "a transaction is open; end it or send RSET",
+            ));
+        }
+        let declared_size = match mail_parameters(parameters, self.options.message_bytes) {
+            Ok(declared_size) => declared_size,
+            Err(reply) => return Step::Answer(reply),
+        };
+        if let Err(reply) = check_reverse_path(account, &reverse_path) {
+            return Step::Answer(reply);
+        }
+        let account = account.clone();
+        Step::AskSender(TransactionFacts {
+            account,
+            reverse_path,
+            recipients: Vec::new(),
+            declared_size,
+        })
+    }
+
+    fn rcpt(&mut self, recipient: Address, parameters: &[Parameter]) -> Step {
+        let Some(transaction) = self.transaction.as_mut() else {
+            return self.error(say(503, (5, 5, 1), "send MAIL first"));
+        };
+        if !parameters.is_empty() {
+            return answer(555, (5, 5, 4), "RCPT takes no parameters here");
+        }
+        // Refused ones count: a client must not try names without end in one transaction.
+        if transaction.recipients_tried >= self.options.recipients {
+            return answer(
+                452,
+                (4, 5, 3),
+                "too many recipients; send the rest as another message",
+            );
+        }
+        transaction.recipients_tried = transaction.recipients_tried.saturating_add(1);
+        if transaction.facts.recipients.contains(&recipient) {
+            return answer(250, (2, 1, 5), "ok, already there");
+        }
+        Step::AskRecipient(recipient)
+    }
+
+    fn data(&mut self) -> Step {
+        match &self.transaction {
+            None => self.error(say(503, (5, 5, 1), "send MAIL and RCPT first")),
+            Some(transaction) if transaction.facts.recipients.is_empty() => {
+                self.error(say(554, (5, 5, 1), "no valid recipients"))
+            }
+            Some(_) => Step::ReadContent(WireReply::new(
+                354,
+                vec!["send the message, end with <CRLF>.<CRLF>".to_owned()],
+            )),
+        }
+    }
+
+    /// Commands that bring no message further are free up to a number.
+    fn idle(&mut self, obey: impl FnOnce(&mut Self) -> Step) -> Step {
+        self.idle_commands = self.idle_commands.saturating_add(1);
+        if self.idle_commands > IDLE_COMMANDS_MAX {
+            return close(421, (4, 7, 0), "too many commands without a message");
+        }
+        obey(self)
+    }
+
+    fn error(&mut self, reply: WireReply) -> Step {
+        self.errors = self.errors.saturating_add(1);
+        if self.errors > ERRORS_MAX {
+            return close(421, (4, 7, 0), "too many errors");
+        }
+        Step::Answer(reply)
+    }
+}
+
+/// SIZE of MAIL, if all parameters are understood (RFC 5321, section 4.1.1.11).
+fn mail_parameters(parameters: &[Parameter], bytes_max: u64) -> Result<Option<u64>, WireReply> {
+    let mut declared = None;
+    for Parameter { keyword, value } in parameters {
+        match (keyword.as_str(), value.as_deref()) {
+            ("SIZE", Some(value)) => {
+                let size = parse_size(value)
+                    .filter(|_| declared.is_none())
+                    .ok_or_else(|| say(501, (5, 5, 4), "SIZE=octets, once"))?;
+                declared = Some(size);
+            }
+            ("BODY", Some(body))
+                if body.eq_ignore_ascii_case("7BIT") || body.eq_ignore_ascii_case("8BITMIME") => {}
+            // RFC 4954, section 5: must be understood; nobody here is trusted to vouch for another.
+            ("AUTH", Some(_)) => {}
+            ("SIZE" | "BODY" | "AUTH", _) => {
+                return Err(say(501, (5, 5, 4), "a parameter has a wrong value"));
+            }
+            _ => {
+                return Err(say(
+                    555,
+                    (5, 5, 4),
+                    "a parameter is not known; SIZE and BODY are",
+                ));
+            }
+        }
+    }
+    match declared {
+        Some(size) if size > bytes_max => Err(too_big(bytes_max)),
+        declared => Ok(declared),
+    }
+}
+
+/// 1 to 20 digits (RFC 1870, section 3).
+fn parse_size(value: &str) -> Option<u64> {
+    let fits = (1..=20).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
+    if !fits {
+        return None;
+    }
+    Some(value.parse().unwrap_or(u64::MAX))
+}
+
+/// A message is larger than allowed.
+#[must_use]
+pub fn too_big(bytes_max: u64) -> WireReply {
+    say(
+        552,
+        (5, 3, 4),
+        &format!("the message is too big; at most {bytes_max} octets are taken"),
+    )
+}
+
+fn check_reverse_path(account: &Account, path: &ReversePath) -> Result<(), WireReply> {
+    match path {
+        ReversePath::Null if account.kind == AccountKind::Connector => Ok(()),
+        ReversePath::Null => Err(say(
+            550,
+            (5, 7, 1),
+            "only connectors may use <>; give an address of your own",
+        )),
+        ReversePath::Mailbox(address) if account.domains.contains(address.domain()) => Ok(()),
+        ReversePath::Mailbox(_) => {
+            let domains: Vec<_> = account
+                .domains
+                .iter()
+                .take(DOMAINS_NAMED)
+                .map(DnsName::as_str)
+                .collect();
+            let text = format!(
+                "this account may not send as that domain; send as {}, or have the domain added",
+                domains.join(", ")
+            );
+            Err(say(550, (5, 7, 1), &text))
+        }
+    }
+}
+
+fn refuse_command(error: CommandError, line: &[u8]) -> WireReply {
+    let is_mail = line
+        .get(..4)
+        .is_some_and(|verb| verb.eq_ignore_ascii_case(b"MAIL"));
+    let detail = |sender, recipient| if is_mail { sender } else { recipient };
+    match error {
+        CommandError::Address(error) => {
+            let (code, enhanced) = match error {
+                AddressError::AddressLiteral => (550, (5, 1, detail(7, 2))),
+                AddressError::NeedsUtf8 => (553, (5, 6, 7)),
+                _ => (501, (5, 1, detail(7, 3))),
+            };
+            say(code, enhanced, &error.to_string())
+        }
+        CommandError::Syntax(form) => say(501, (5, 5, 4), form),
+        CommandError::Unknown => say(500, (5, 5, 1), "the command is not known"),
+    }
+}
+
+/// A reply of the handler that is none would leave the client without an answer.
+fn sane(reply: &Reply) -> Reply {
+    if reply.is_positive() || reply.is_transient() || reply.is_permanent() {
+        return reply.clone();
+    }
+    Reply::new(
+        451,
+        Some(EnhancedStatus::new(4, 3, 0)),
+        "local error; try again later",
+    )
+}
+
+fn answer(code: u16, enhanced: (u8, u16, u16), text: &str) -> Step {
+    Step::Answer(say(code, enhanced, text))
+}
+
+fn close(code: u16, enhanced: (u8, u16, u16), text: &str) -> Step {
+    Step::Close(say(code, enhanced, text))
+}
+
+/// A reply of one line.
+#[must_use]
+pub fn say(code: u16, (class, subject, detail): (u8, u16, u16), text: &str) -> WireReply {
+    let enhanced = EnhancedStatus::new(class, subject, detail);
+    WireReply::from(&Reply::new(code, Some(enhanced), text))
+}
+
+/// Commands without a message, after which a client is shown out.
+const IDLE_COMMANDS_MAX: u32 = 100;
+/// Errors after which a client is shown out.
+const ERRORS_MAX: u32 = 10;
+/// Failed logins after which a client is shown out.
+const FAILED_LOGINS_MAX: u32 = 3;
+/// Domains that a refusal names; the reply must fit into a line.
+const DOMAINS_NAMED: usize = 3;
