@@ -1,6 +1,6 @@
 //! Evidence: what happened to a message, so that it can be shown and cannot be changed unseen.
 //!
-//! [`event`] has the events and their facts, [`log`] turns them into log entries and back, [`chain`]
+//! [`event`] has the events and their facts, [`log`] turns them into log entries and back, [`mod@chain`]
 //! makes a change visible, [`timeline`](timeline()) tells people what happened.
 
 pub mod chain;

@@ -7,10 +7,12 @@
 pub mod code;
 mod facts;
 mod link;
+mod outcome;
 mod state;
 mod tell;
 
 pub use facts::{Facts, reference};
 pub use link::{LinkDigest, LinkSecret, SenderToken, SessionToken};
-pub use state::{ChallengeId, Checked, CodeGrant, Ending, NoCode, Passed, Phase, Pickup};
+pub use outcome::{Checked, CodeGrant, Ending, NoCode, Passed};
+pub use state::{ChallengeId, Phase, Pickup};
 pub use tell::{Tell, TellKind, Told, Untold};
