@@ -1,5 +1,7 @@
 //! The mail and the text messages that we write: their words, and that nothing breaks out of its place.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use mail_parser::{MessageParser, MimeHeaders};
 use proptest::prelude::*;
@@ -16,6 +18,8 @@ use securemail_core::vocab::{
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_255_200);
 const UNTIL: UnixTime = UnixTime::from_secs(1_795_255_200 + 30 * 86_400);
+const HOST: &str = "mail.gemeente.example";
+const VALID: Duration = Duration::from_secs(600);
 const LANGUAGES: [Language; 2] = [Language::Dutch, Language::English];
 
 /// What a letter is made of.
@@ -454,13 +458,12 @@ fn a_return_path_names_its_notice_and_cannot_be_made_up() {
 #[test]
 fn each_text_message_is_one_part_and_bound_to_its_host() {
     let code = SecretText::new("482913");
-    let host = DnsName::parse("mail.gemeente.example").unwrap();
-    let dutch = sms::code_text(Language::Dutch, &code, "Gemeente Voorbeeld", &host);
+    let dutch = sms::code_text(Language::Dutch, &code, "Gemeente Voorbeeld", HOST, VALID);
     assert_eq!(
         dutch.expose(),
         "482913 is uw code om het bericht van Gemeente Voorbeeld te openen. 10 minuten geldig. Geef de code aan niemand.\n\n@mail.gemeente.example #482913"
     );
-    let english = sms::code_text(Language::English, &code, "Example Council", &host);
+    let english = sms::code_text(Language::English, &code, "Example Council", HOST, VALID);
     assert_eq!(
         english.expose(),
         "482913 is your code to open the message from Example Council. Valid for 10 minutes. Do not share it.\n\n@mail.gemeente.example #482913"
@@ -475,7 +478,7 @@ fn each_text_message_is_one_part_and_bound_to_its_host() {
     ];
     for language in LANGUAGES {
         for name in names {
-            let text = sms::code_text(language, &code, name, &host);
+            let text = sms::code_text(language, &code, name, HOST, VALID);
             let size = sms::size(text.expose());
             assert_eq!(
                 (size.alphabet, size.parts),
@@ -490,7 +493,7 @@ fn each_text_message_is_one_part_and_bound_to_its_host() {
             assert!(!text.expose().contains("http"));
         }
     }
-    let folded = sms::code_text(Language::Dutch, &code, "Súdwest-Fryslân", &host);
+    let folded = sms::code_text(Language::Dutch, &code, "Súdwest-Fryslân", HOST, VALID);
     assert!(
         folded.expose().contains("Sudwest-Fryslan"),
         "{}",
@@ -500,8 +503,14 @@ fn each_text_message_is_one_part_and_bound_to_its_host() {
 
 #[test]
 fn a_host_that_leaves_no_room_costs_a_second_part_and_stays_whole() {
-    let host = DnsName::parse(&format!("{}.example", "a".repeat(60))).unwrap();
-    let text = sms::code_text(Language::Dutch, &SecretText::new("482913"), "Org", &host);
+    let host = format!("{}.example", "a".repeat(60));
+    let text = sms::code_text(
+        Language::Dutch,
+        &SecretText::new("482913"),
+        "Org",
+        &host,
+        VALID,
+    );
     assert!(text.expose().ends_with(&format!("\n@{host} #482913")));
     assert_eq!(sms::size(text.expose()).parts, 2);
 }
@@ -552,9 +561,8 @@ proptest! {
 
     #[test]
     fn no_name_costs_a_second_text_message(name in "\\PC{0,80}") {
-        let host = DnsName::parse("mail.gemeente.example").unwrap();
         for language in LANGUAGES {
-            let text = sms::code_text(language, &SecretText::new("482913"), &name, &host);
+            let text = sms::code_text(language, &SecretText::new("482913"), &name, HOST, VALID);
             prop_assert_eq!(sms::size(text.expose()).parts, 1);
         }
     }

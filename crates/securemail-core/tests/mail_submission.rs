@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use securemail_core::mail::{
-    HeaderError, HeaderView, Protocol, TlsSession, Trace, check_submission, read_header,
+    DeliveryWish, HeaderError, HeaderView, Language, Protocol, TlsSession, Trace, Wishes,
+    check_submission, read_header,
 };
 use securemail_core::vocab::{
     Account, AccountId, AccountKind, Address, Content, Credential, DnsName, Envelope,
@@ -370,7 +371,7 @@ fn our_received_field_says_what_rfc_8314_asks_and_no_more() {
 
 #[tokio::test]
 async fn the_message_leaves_with_trace_and_without_control_fields() {
-    let message = "x-securemail-phone: b@rcpt.example; +31612345678\r\n more\r\nFrom: a@sender.example\r\nZivver-Access-Right: x\r\nReturn-Path: <x@y>\r\nX-Securemail-Possible-Duplicate: yes\r\nX-Other: stays\r\n\r\nX-Securemail-Phone: in the body stays\r\n";
+    let message = "x-securemail-phone: b@rcpt.example; +31612345678\r\n more\r\nFrom: a@sender.example\r\nZivver-Access-Right: x\r\nReturn-Path: <x@y>\r\nAuthentication-Results: (c)\r\n Relay.example; dkim=pass\r\nX-Securemail-Possible-Duplicate: yes\r\nX-Other: stays\r\n\r\nX-Securemail-Phone: in the body stays\r\n";
     let content = Arc::new(MemoryContent::new(message.into()));
     let view = read_header(content.as_ref()).await.unwrap();
     let by = name("relay.example");
@@ -440,5 +441,74 @@ proptest! {
         let again = HeaderView::parse(header).unwrap();
         prop_assert_eq!(again.fields().count(), 5);
         prop_assert!(again.octets().is_ascii());
+    }
+}
+
+fn wishes(fields: &str) -> Result<Wishes, Reply> {
+    Wishes::read(&view(&format!("{BASE}{fields}")))
+}
+
+#[test]
+fn wishes_are_read_in_every_form() {
+    let read = wishes(
+        "X-SecureMail-Delivery: Registered\r\n\
+         X-SecureMail-Phone: b@rcpt.example; +31 6 1234-5678\r\n\
+         x-securemail-phone:\r\n c@rcpt.example;+32475123456\r\n\
+         X-SecureMail-Expires: P30D\r\nX-SecureMail-Language: en\r\n\
+         X-SecureMail-Profile: dane-only\r\n",
+    )
+    .unwrap();
+    assert_eq!(read.delivery, Some(DeliveryWish::Registered));
+    let phones: Vec<(String, &str)> = read
+        .phones
+        .iter()
+        .map(|(to, number)| (to.to_string(), number.expose()))
+        .collect();
+    assert_eq!(
+        phones,
+        [
+            ("b@rcpt.example".to_owned(), "+31612345678"),
+            ("c@rcpt.example".to_owned(), "+32475123456")
+        ]
+    );
+    assert_eq!(read.retention, Some(Duration::from_secs(30 * 86_400)));
+    assert_eq!(
+        (read.language, read.profile),
+        (Some(Language::English), Some(Profile::DaneOnly))
+    );
+    assert!(!format!("{read:?}").contains("612345"), "the number itself");
+
+    let moved = wishes(
+        "zivver-access-right: b@rcpt.example sms +31612345678\r\nzivver-message-expiration: delete P7D\r\nzivver-other: x\r\n",
+    )
+    .unwrap();
+    assert_eq!(
+        (moved.phones.len(), moved.retention),
+        (1, Some(Duration::from_secs(7 * 86_400)))
+    );
+    assert_eq!(wishes("").unwrap(), Wishes::default());
+}
+
+#[test]
+fn a_wish_that_cannot_be_read_refuses_the_message_and_repeats_nothing_personal() {
+    for field in [
+        "X-Securemail-Delivery: quickly",
+        "X-Securemail-Delivery: direct\r\nX-Securemail-Delivery: portal",
+        "X-Securemail-Phone: jan@rcpt.example 0612345678",
+        "X-Securemail-Phone: jan@rcpt.example; 0612345678",
+        "X-Securemail-Phone: +31612345678",
+        "X-Securemail-Expires: P0D",
+        "X-Securemail-Expires: P91D",
+        "X-Securemail-Expires: P99999999999999999999D",
+        "X-Securemail-Expires: P1M",
+        "X-Securemail-Language: xx",
+        "X-Securemail-Profile: none",
+        "X-Securemail-Fone: jan@rcpt.example; +31612345678",
+        "zivver-access-right: jan@rcpt.example",
+        "zivver-message-expiration: P30D",
+    ] {
+        let reply = wishes(&format!("{field}\r\n")).unwrap_err().to_string();
+        assert!(reply.starts_with("550 5.6.0 "), "{field}: {reply}");
+        assert!(!reply.contains("jan@"), "{reply}");
     }
 }

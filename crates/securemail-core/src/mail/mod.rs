@@ -12,6 +12,7 @@ pub mod sms;
 mod trace;
 pub mod verp;
 mod view;
+mod wishes;
 
 pub use compose::{Head, Link, LinkError};
 pub use content_free::ContentFree;
@@ -23,3 +24,4 @@ pub use screen::check_submission;
 pub use sender_mail::{Progress, ReturnRoute, SenderMail, SenderNews};
 pub use trace::{Protocol, TlsSession, Trace};
 pub use view::{Field, HeaderError, HeaderView, Mailboxes, read_header};
+pub use wishes::{DeliveryWish, Wishes};

@@ -1,9 +1,9 @@
 //! The text message that carries a code, and how many parts a text costs.
 
+use std::time::Duration;
+
 use super::Language;
-use crate::limits::CODE_MINUTES;
 use crate::secret::SecretText;
-use crate::vocab::DnsName;
 
 /// What a text message costs (3GPP TS 23.038 and 23.040).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,11 +33,13 @@ pub fn code_text(
     language: Language,
     code: &SecretText,
     organisation: &str,
-    host: &DnsName,
+    host: &str,
+    valid_for: Duration,
 ) -> SecretText {
     let mut name = fold(organisation);
     loop {
-        let text = write(language, code.expose(), &name, host);
+        let sentence = sentence(language, code.expose(), &name, valid_for);
+        let text = format!("{sentence}\n\n@{host} #{}", code.expose());
         if size(&text).parts <= 1 || name.pop().is_none() {
             return SecretText::new(text);
         }
@@ -61,16 +63,16 @@ pub fn size(text: &str) -> SmsSize {
     SmsSize { alphabet, parts }
 }
 
-fn write(language: Language, code: &str, name: &str, host: &DnsName) -> String {
-    let sentence = match language {
+fn sentence(language: Language, code: &str, name: &str, valid_for: Duration) -> String {
+    let minutes = valid_for.as_secs().div_ceil(60);
+    match language {
         Language::Dutch => format!(
-            "{code} is uw code om het bericht van {name} te openen. {CODE_MINUTES} minuten geldig. Geef de code aan niemand."
+            "{code} is uw code om het bericht van {name} te openen. {minutes} minuten geldig. Geef de code aan niemand."
         ),
         Language::English => format!(
-            "{code} is your code to open the message from {name}. Valid for {CODE_MINUTES} minutes. Do not share it."
+            "{code} is your code to open the message from {name}. Valid for {minutes} minutes. Do not share it."
         ),
-    };
-    format!("{sentence}\n\n@{host} #{code}")
+    }
 }
 
 /// How many septets a letter takes; none where it is not in the alphabet (3GPP TS 23.038, 6.2.1).

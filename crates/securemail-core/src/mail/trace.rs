@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::HeaderView;
+use super::{Field, HeaderView};
 use crate::vocab::{Address, Concat, Content, DnsName, QueueId, Tail, UnixTime};
 
 /// How a message came to us, for its Received field (RFC 5321, section 4.4).
@@ -67,7 +67,8 @@ impl Trace<'_> {
         if self.possible_duplicate {
             header.extend_from_slice(b"X-Securemail-Possible-Duplicate: yes\r\n");
         }
-        for field in view.fields().filter(|field| !is_control(field.name())) {
+        let stays = |field: &Field<'_>| !is_control(field.name()) && !self.is_forged(field);
+        for field in view.fields().filter(stays) {
             header.extend_from_slice(field.raw());
         }
         header.extend_from_slice(self.missing_fields(view).as_bytes());
@@ -100,6 +101,12 @@ impl Trace<'_> {
         }
         field.push_str(&format!(";\r\n {}\r\n", self.received.rfc5322()));
         field
+    }
+
+    /// RFC 8601, section 5: a verdict that carries our name and is not ours.
+    fn is_forged(&self, field: &Field<'_>) -> bool {
+        field.is("Authentication-Results")
+            && field.text().to_ascii_lowercase().contains(self.by.as_str())
     }
 
     /// RFC 6409, section 8: a submission server adds what the sender's program left out.

@@ -9,11 +9,11 @@ use super::record::Outcome;
 use super::{PickupError, PickupService};
 use crate::backend::{AddressPrefix, CodeMessage, KeyPurpose, NotifyError};
 use crate::limits::BLOCK_MINUTES;
+use crate::mail::sms;
 use crate::pickup::{
     ChallengeId, Checked, CodeGrant, Ending, Facts, LinkSecret, NoCode, Pickup, SessionToken, code,
 };
 use crate::seal;
-use crate::secret::SecretText;
 use crate::vocab::{Content, PhoneNumber, UnixTime, VaultId};
 
 /// What a recipient sees before a code. Nothing of the message is in it.
@@ -202,9 +202,12 @@ impl PickupService {
         valid_for: Duration,
     ) -> CodeMessage {
         let code = code::of(&self.codes, challenge);
+        let organisation = &pickup.facts().organisation;
+        let language = pickup.facts().language.parse().unwrap_or_default();
+        let host = self.parts.settings.host();
         CodeMessage {
             to: phone,
-            text: sms_text(pickup.facts(), &code, valid_for, self.parts.settings.host()),
+            text: sms::code_text(language, &code, organisation, host, valid_for),
             valid_for,
             reference: pickup.facts().id.to_string(),
         }
@@ -400,23 +403,4 @@ impl PickupService {
         }
         Ok(())
     }
-}
-
-/// The whole text: GSM-7 letters only, no link, and a last line that binds the code to the portal's
-/// host, so that telephones offer it there and nowhere else.
-fn sms_text(facts: &Facts, code: &SecretText, valid_for: Duration, host: &str) -> SecretText {
-    let minutes = valid_for.as_secs().div_ceil(60);
-    let (code, organisation) = (code.expose(), &facts.organisation);
-    let text = if facts.language == "nl" {
-        format!(
-            "{code} is uw code om het bericht van {organisation} te openen. {minutes} minuten geldig. \
-             Geef de code aan niemand."
-        )
-    } else {
-        format!(
-            "{code} is your code to open the message from {organisation}. Valid for {minutes} \
-             minutes. Do not share it."
-        )
-    };
-    SecretText::new(format!("{text}\n\n@{host} #{code}"))
 }
