@@ -191,22 +191,24 @@ async fn body(mut response: Response) -> Result<Bytes, FetchError> {
     Ok(body.freeze())
 }
 
-/// Whether the certificate is the cause; reqwest wraps what rustls says into several layers.
+/// Whether the certificate is the cause.
 fn cause(error: &reqwest::Error) -> FetchError {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        let inside = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(|error| error.get_ref());
-        let tls = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inside.and_then(|inside| inside.downcast_ref::<rustls::Error>()));
-        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) =
-            tls
-        {
-            return FetchError::Certificate;
+    match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+            FetchError::Certificate
         }
-        next = error.source();
+        _ => FetchError::Unreachable,
     }
-    FetchError::Unreachable
+}
+
+/// What rustls said: it lies within I/O errors, which give it out by another door than `source`.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref() {
+        return Some(tls);
+    }
+    let inner = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+        .map(|inner| inner as &(dyn Error + 'static));
+    tls_error(inner.or_else(|| error.source())?)
 }

@@ -139,7 +139,8 @@ mod tests {
             target("MX.Shop.test."),
             MxTarget::Host(DnsName::parse("mx.shop.test").unwrap())
         );
-        assert!(matches!(target("a\\032b.test."), MxTarget::Invalid(_)));
+        let odd = Name::from_labels([b"a b".as_slice(), b"test"]).unwrap();
+        assert!(matches!(mx_target(&odd), MxTarget::Invalid(_)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use hickory_net::dnssec::DnssecDnsHandle;
 use hickory_net::xfer::{DnsHandle as _, FirstAnswer as _};
 use hickory_net::{DnsError, NetError};
-use hickory_proto::dnssec::TrustAnchors;
+use hickory_proto::dnssec::{Proof, TrustAnchors};
 use hickory_proto::op::{DnsRequestOptions, DnsResponse, Query};
 use hickory_proto::rr::{Name, RecordType};
 use securemail_core::backend::{Clock, Resolver, VantageView};
@@ -29,6 +29,9 @@ use crate::vantage::Vantage;
 /// Validations that hickory remembers, and for how long at most: it does not look at the end of signatures.
 const VALIDATIONS_KEPT: usize = 4096;
 const VALIDATION_KEPT_MAX: Duration = Duration::from_secs(60);
+
+/// Zones looked at between the root and a name whose answer is bogus.
+const ZONES_MAX: usize = 12;
 
 /// A [`Resolver`] that validates by itself, with hickory's validator.
 pub struct HickoryResolver {
@@ -146,14 +149,44 @@ impl HickoryResolver {
 
     async fn lookup(&self, question: &Question) -> Result<Reading, Unanswered> {
         let name = records::absolute(&question.name).ok_or(Unanswered)?;
-        let asked = self.ask(name, records::record_type(question.kind)).await?;
+        let kind = records::record_type(question.kind);
+        let asked = self.ask(name.clone(), kind).await?;
         let now = self.clock.now();
-        Ok(match asked {
-            Asked::Accepted(message) => reading::read(&message, question, now),
+        let reading = match &asked {
+            Asked::Accepted(message) => reading::read(message, question, now),
             Asked::Denied { message, proof } => {
-                reading::read_unproved(&message, proof, question, now)
+                reading::read_unproved(message, *proof, question, now)
             }
-        })
+        };
+        if !matches!(reading, Reading::Bogus) || !self.lies_below_unsigned(&name).await {
+            return Ok(reading);
+        }
+        let (Asked::Accepted(message) | Asked::Denied { message, .. }) = &asked;
+        let answer = reading::read_unsigned(message, question, now);
+        Ok(Reading::Answer(answer))
+    }
+
+    /// Whether a zone above the name is proved to be unsigned. Then nothing below can be proved, since only the root
+    /// has anchors, and nothing is bogus (RFC 4035, section 4.3). hickory calls a signed zone bogus whose DS record
+    /// stands in an unsigned one.
+    async fn lies_below_unsigned(&self, name: &Name) -> bool {
+        let labels = usize::from(name.num_labels());
+        for count in 1..=labels.min(ZONES_MAX) {
+            let zone = name.trim_to(count);
+            let Ok(Asked::Accepted(message)) = self.ask(zone.clone(), RecordType::SOA).await else {
+                continue;
+            };
+            let mut apex = message
+                .answers
+                .iter()
+                .filter(|record| record.record_type() == RecordType::SOA && record.name == zone);
+            match apex.next().map(|soa| soa.proof) {
+                Some(Proof::Insecure) => return true,
+                Some(Proof::Bogus | Proof::Indeterminate) => return false,
+                Some(Proof::Secure) | None => {}
+            }
+        }
+        false
     }
 
     /// Asks through the validator.
@@ -258,10 +291,7 @@ pub(crate) enum Asked {
     /// A response whose denial, if it is one, was accepted; each record has its own proof.
     Accepted(DnsResponse),
     /// A response whose denial was not accepted.
-    Denied {
-        message: DnsResponse,
-        proof: hickory_proto::dnssec::Proof,
-    },
+    Denied { message: DnsResponse, proof: Proof },
 }
 
 /// No answer came. Why, [`watched`] knows.

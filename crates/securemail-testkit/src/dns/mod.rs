@@ -66,7 +66,7 @@ pub enum DnsError {
 pub struct ZoneSpec {
     origin: String,
     signed: bool,
-    wrong_ds: bool,
+    ds: Ds,
     nsec3: Option<Nsec3>,
     inception: Offset,
     expiration: Offset,
@@ -76,6 +76,14 @@ pub struct ZoneSpec {
 struct Nsec3 {
     iterations: u16,
     opt_out: bool,
+}
+
+/// The DS record at the parent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ds {
+    Missing,
+    Right,
+    Wrong,
 }
 
 /// A moment as seconds after (or, negative, before) the start.
@@ -88,7 +96,7 @@ impl ZoneSpec {
         Self {
             origin: origin.to_owned(),
             signed: true,
-            wrong_ds: false,
+            ds: Ds::Right,
             nsec3: None,
             inception: -3600,
             expiration: 7 * 86_400,
@@ -107,7 +115,14 @@ impl ZoneSpec {
     /// The DS record at the parent fits no key: everything in the zone is bogus.
     #[must_use]
     pub const fn with_wrong_ds(mut self) -> Self {
-        self.wrong_ds = true;
+        self.ds = Ds::Wrong;
+        self
+    }
+
+    /// The parent has no DS record: the zone is signed, and nobody can know.
+    #[must_use]
+    pub const fn without_ds(mut self) -> Self {
+        self.ds = Ds::Missing;
         self
     }
 
@@ -224,7 +239,7 @@ impl SignedDns {
         for line in &self.lines {
             zones.insert(ParsedRecord::parse(line)?)?;
         }
-        let anchor = zones.anchor();
+        let (anchor, anchor_ds) = (zones.anchor(), zones.anchor_ds()?);
         let shared = Arc::new(Mutex::new(Shared::new(zones)));
         let resolver = serve::start(Arc::clone(&shared), Face::Resolver).await?;
         let validator = serve::start(Arc::clone(&shared), Face::Validator).await?;
@@ -232,6 +247,7 @@ impl SignedDns {
             addr: resolver.addr,
             validator_addr: validator.addr,
             anchor,
+            anchor_ds,
             shared,
             tasks: resolver.tasks.into_iter().chain(validator.tasks).collect(),
         })
@@ -244,6 +260,7 @@ pub struct RunningDns {
     addr: SocketAddr,
     validator_addr: SocketAddr,
     anchor: String,
+    anchor_ds: String,
     shared: Arc<Mutex<Shared>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -266,6 +283,12 @@ impl RunningDns {
     #[must_use]
     pub fn anchor(&self) -> &str {
         &self.anchor
+    }
+
+    /// The trust anchor as a digest: the DS record that a parent of the root would have.
+    #[must_use]
+    pub fn anchor_ds(&self) -> &str {
+        &self.anchor_ds
     }
 
     /// Adds a record; see [`SignedDns::record`].

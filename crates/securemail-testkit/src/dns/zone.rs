@@ -9,7 +9,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::records::{self, ParsedRecord};
 use super::signer::Signer;
-use super::{DnsError, Nsec3, ZoneSpec};
+use super::{DnsError, Ds, Nsec3, ZoneSpec};
 
 /// TTL of what the zones have of themselves.
 const TTL: u32 = 300;
@@ -34,7 +34,7 @@ pub(super) struct Zone {
     pub(super) nodes: BTreeMap<Name, Node>,
     pub(super) signer: Option<Signer>,
     pub(super) nsec3: Option<Nsec3>,
-    wrong_ds: bool,
+    ds: Ds,
 }
 
 impl Zone {
@@ -47,7 +47,7 @@ impl Zone {
         let mut zone = Self {
             nodes: BTreeMap::new(),
             nsec3: spec.nsec3,
-            wrong_ds: spec.wrong_ds,
+            ds: spec.ds,
             signer,
             origin,
         };
@@ -147,9 +147,9 @@ impl Zones {
         let ds = match self.0.get(origin) {
             Some(Zone {
                 signer: Some(signer),
-                wrong_ds,
+                ds,
                 ..
-            }) => Some(signer.ds(*wrong_ds)?),
+            }) if *ds != Ds::Missing => Some(signer.ds(*ds == Ds::Wrong)?),
             _ => None,
         };
         let Some(parent) = self.nearest_mut(&origin.base_name()) else {
@@ -173,13 +173,11 @@ impl Zones {
 
     /// How far the answers of `zone` can be proved at `now`.
     pub(super) fn state(&self, zone: &Zone, now: u32) -> State {
-        let Some(signer) = &zone.signer else {
-            return State::Insecure.min(self.parent_state(zone, now));
-        };
-        let own = if zone.wrong_ds || signer.has_expired(now) {
-            State::Bogus
-        } else {
-            State::Secure
+        let own = match &zone.signer {
+            Some(_) if zone.ds == Ds::Missing => State::Insecure,
+            Some(signer) if zone.ds == Ds::Wrong || signer.has_expired(now) => State::Bogus,
+            Some(_) => State::Secure,
+            None => State::Insecure,
         };
         match self.parent_state(zone, now) {
             // Below an unsigned zone nothing can be proved, and nothing be bogus.
@@ -227,6 +225,16 @@ impl Zones {
             .map(|signer| records::base64(signer.dnskey().public_key().public_bytes()));
         // 257: a zone key that is an entry point; 15: Ed25519.
         format!(". {TTL} IN DNSKEY 257 3 15 {}\n", key.unwrap_or_default())
+    }
+
+    /// The digest of that key as a line of a zone file.
+    pub(super) fn anchor_ds(&self) -> Result<String, DnsError> {
+        let signer = self
+            .0
+            .get(&Name::root())
+            .and_then(|zone| zone.signer.as_ref())
+            .ok_or_else(|| DnsError::Signing("the root is not signed".to_owned()))?;
+        Ok(format!(". {TTL} IN DS {}\n", signer.ds(false)?))
     }
 
     fn nearest(&self, name: &Name) -> Option<&Zone> {

@@ -1,0 +1,139 @@
+//! Two validators: what they do not agree on is a failure.
+
+mod common;
+
+use common::{Form, agreed, ask, build, form, nowhere, resolver, settings, tlsa, zones};
+use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
+use securemail_resolver::BuildError;
+use securemail_testkit::dns::{Fault, SignedDns, ZoneSpec};
+
+#[tokio::test]
+async fn two_validators_answer_every_zone_as_one_does() {
+    let dns = zones().start().await.unwrap();
+    common::check_cases(&agreed(&dns)).await;
+}
+
+#[tokio::test]
+async fn an_answer_says_how_many_validators_agree() {
+    let dns = zones().start().await.unwrap();
+    let (one, two) = (resolver(&dns), agreed(&dns));
+    for host in ["mx.good.test", "none.good.test", "mx.plain.test"] {
+        assert_eq!(tlsa(&one, host).await.validators, 1, "{host}");
+        assert_eq!(tlsa(&two, host).await.validators, 2, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_denial_that_only_one_proves_is_no_denial() {
+    let dns = zones().start().await.unwrap();
+    // The first is deceived about nothing; the second sees records where the first saw none, and the other way round.
+    dns.inject(Fault::ValidatorDenies {
+        name: "_25._tcp.mx.good.test".into(),
+        kind: "TLSA".into(),
+    });
+    let answer = tlsa(&agreed(&dns), "mx.good.test").await;
+    assert_eq!(answer.outcome, Outcome::Failed(LookupFailure::Disagreement));
+
+    dns.inject(Fault::ForgeDenial {
+        name: "_25._tcp.mx.plain.test".into(),
+        kind: "TLSA".into(),
+        soa: Some("plain.test".into()),
+    });
+    let answer = tlsa(&agreed(&dns), "mx.plain.test").await;
+    assert_eq!(answer.outcome, Outcome::Failed(LookupFailure::Disagreement));
+}
+
+#[tokio::test]
+async fn a_second_validator_that_is_down_holds_everything() {
+    let dns = zones().start().await.unwrap();
+    dns.inject(Fault::ValidatorSilent);
+    let silent = agreed(&dns);
+    let mut settings = settings(&dns);
+    settings.second_opinion = vec![nowhere()];
+    for resolver in [silent, build(&settings)] {
+        for host in ["none.good.test", "mx.good.test", "mx.plain.test"] {
+            let answer = tlsa(&resolver, host).await;
+            assert_eq!(
+                answer.outcome,
+                Outcome::Failed(LookupFailure::Unusable),
+                "{host}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_validator_that_fails_a_name_disagrees() {
+    let dns = zones().start().await.unwrap();
+    let mut settings = settings(&dns);
+    let other = zones().start().await.unwrap();
+    other.inject(Fault::Code {
+        name: "good.test".into(),
+        code: 2,
+    });
+    settings.second_opinion = vec![other.validator_addr()];
+    let answer = ask(&build(&settings), "good.test", RecordKind::Mx).await;
+    assert_eq!(answer.outcome, Outcome::Failed(LookupFailure::Disagreement));
+}
+
+#[tokio::test]
+async fn a_validator_that_does_not_validate_disagrees() {
+    let dns = zones().start().await.unwrap();
+    let mut settings = settings(&dns);
+    settings.second_opinion = vec![dns.addr()];
+    let resolver = build(&settings);
+    for host in ["mx.good.test", "none.good.test"] {
+        let answer = tlsa(&resolver, host).await;
+        assert_eq!(
+            answer.outcome,
+            Outcome::Failed(LookupFailure::Disagreement),
+            "{host}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_second_validator_elsewhere_is_refused() {
+    let dns = zones().start().await.unwrap();
+    let mut settings = settings(&dns);
+    settings.second_opinion = vec![dns.validator_addr(), ([9, 9, 9, 9], 53).into()];
+    let refused = securemail_resolver::HickoryResolver::new(
+        &settings,
+        std::sync::Arc::new(common::SystemClock),
+    );
+    assert!(matches!(refused, Err(BuildError::RemoteValidator(_))));
+}
+
+/// The wildcard of an NSEC zone, which hickory's validator does not accept.
+fn wildcards() -> SignedDns {
+    SignedDns::new()
+        .zone(ZoneSpec::signed("w.test"))
+        .record("*.wild.w.test. TLSA 3 1 1 0909")
+        .record("*.w.test. MX 10 mx.w.test.")
+        .cname("*.alias.w.test", "mx.w.test")
+}
+
+#[tokio::test]
+async fn wildcards_of_nsec_zones_need_the_second_validator() {
+    let dns = wildcards().start().await.unwrap();
+    let (one, two) = (resolver(&dns), agreed(&dns));
+    let cases = [
+        ("_25.wild.w.test", RecordKind::Tlsa, Form::Records),
+        ("shop.w.test", RecordKind::Mx, Form::Records),
+        ("host.alias.w.test", RecordKind::A, Form::Alias),
+    ];
+    for (name, kind, expected) in cases {
+        let agreed = ask(&two, name, kind).await;
+        assert_eq!(
+            (form(&agreed), agreed.security),
+            (expected, Security::Secure),
+            "{name}: {agreed:?}"
+        );
+        let alone = ask(&one, name, kind).await;
+        assert!(
+            alone.security == Security::Secure
+                || alone.outcome == Outcome::Failed(LookupFailure::Bogus),
+            "{name}: {alone:?}"
+        );
+    }
+}
