@@ -117,7 +117,7 @@ impl SenderMail<'_> {
         let whom = whom(recipients, "ontvangers");
         let blocks = vec![
             Block::Text(format!(
-                "Uw bericht van {} is nog niet bij iedereen bezorgd. Er is een mobiel nummer nodig voor {whom}, omdat wij niet konden vaststellen dat de verbinding met hun mailserver veilig is.",
+                "Uw bericht van {} is nog niet bij iedereen bezorgd. Er is een mobiel nummer nodig voor {whom}: het wordt geopend met een code, en die sturen wij per sms.",
                 self.head.language.moment(self.received)
             )),
             Block::Items(progress_items(recipients, self.head.language)),
@@ -146,7 +146,7 @@ impl SenderMail<'_> {
         let whom = whom(recipients, "recipients");
         let blocks = vec![
             Block::Text(format!(
-                "Your message of {} has not reached everybody yet. A mobile number is needed for {whom}, because we could not establish that the connection to their mail server is secure.",
+                "Your message of {} has not reached everybody yet. A mobile number is needed for {whom}: it is opened with a code, which we send by text message.",
                 self.head.language.moment(self.received)
             )),
             Block::Items(progress_items(recipients, self.head.language)),
