@@ -4,11 +4,11 @@ use std::fs;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use securemail_core::backend::{DkimSigner, SigningKeys};
+use securemail_core::backend::{Clock, DkimSigner, SigningKeys};
 use securemail_core::dkim::{LocalDkimKey, LocalKeys, SignOptions, sign};
 use securemail_core::secret::SecretText;
-use securemail_core::vocab::{DnsName, MemoryContent, UnixTime};
-use securemail_testkit::lab::Lab;
+use securemail_core::vocab::{DnsName, MemoryContent};
+use securemail_testkit::lab::{Lab, WallClock};
 
 const MESSAGE: &str = "From: Clinic <clinic@sender.test>\r\nTo: somebody@dane.test\r\n\
     Subject:  A result   with\r\n  a folded subject \r\nDate: Sat, 21 Nov 2026 12:00:00 +0000\r\n\
@@ -48,15 +48,7 @@ async fn dkimpy_verifies_a_message_of_ten_megabytes() {
 
 async fn signed(lab: &Lab, message: &str) -> Vec<u8> {
     let content = MemoryContent::new(Bytes::from(message.to_owned()));
-    // Verifiers look at the wall clock, and the lab's zones are signed by it.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "dkimpy checks t= and x= against real time"
-    )]
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    let now = UnixTime::from_secs(now.as_secs());
+    let now = WallClock.now(); // verifiers check t= and x= against it
     let signers = signers(lab).await;
     let fields = sign(&content, &signers, now, SignOptions::default())
         .await

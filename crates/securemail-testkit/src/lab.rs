@@ -5,7 +5,11 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
+use securemail_core::backend::Clock;
+use securemail_core::vocab::UnixTime;
 use serde_json::Value;
 
 /// The variable in which the harness names the lab's description.
@@ -74,6 +78,16 @@ impl Lab {
             .find(|peer| peer.get("name").and_then(Value::as_str) == Some(name))?;
         let address = peer.get("address").and_then(Value::as_str)?.parse().ok()?;
         Some(SocketAddr::new(address, 25))
+    }
+
+    /// The certificate (chain of one) and key of a server of the lab, PEM.
+    #[must_use]
+    pub fn certificate(&self, name: &str) -> (PathBuf, PathBuf) {
+        let folder = PathBuf::from(self.text("/certificates"));
+        (
+            folder.join(format!("{name}.pem")),
+            folder.join(format!("{name}.key")),
+        )
     }
 
     /// The messages that the mail servers took for a domain, as they lie in its mailbox.
@@ -147,6 +161,24 @@ fn run_with_input(command: &mut Command, input: &[u8]) -> io::Result<Output> {
         stdin.write_all(input)?;
     }
     child.wait_with_output()
+}
+
+/// The time of this machine: servers of the lab check signatures and certificates against it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WallClock;
+
+#[async_trait]
+impl Clock for WallClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn now(&self) -> UnixTime {
+        let passed = SystemTime::now().duration_since(UNIX_EPOCH);
+        UnixTime::from_secs(passed.unwrap_or_default().as_secs())
+    }
+
+    async fn sleep_until(&self, deadline: UnixTime) {
+        let seconds = deadline.as_secs().saturating_sub(self.now().as_secs());
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
 }
 
 const DKIMPY: &str = "\
