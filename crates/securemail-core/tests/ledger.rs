@@ -299,14 +299,7 @@ fn a_timeline_tells_what_happened() {
         }],
         fresh_until: NOW,
     };
-    let message = MessageFacts {
-        accepted: NOW,
-        size: 10,
-        vault_required: false,
-        vault_possible: true,
-        divert_on_downgrade: false,
-        refusal: None,
-    };
+    let message = MessageFacts::at(NOW);
     let evidence = Evidence::new(domain, Profile::Standard, message);
     let mut entries = logged(vec![
         Event::new(EventName::SubmissionAcceptance, NOW, QUEUE).sender(&ReversePath::Null),

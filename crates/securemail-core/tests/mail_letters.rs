@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use securemail_core::mail::sms::{self, SmsAlphabet};
 use securemail_core::mail::{
     ContentFree, Dsn, DsnAction, DsnReason, DsnRecipient, Head, HeaderView, Language, Link, Notice,
-    NoticeKind, Progress, Reference, ReturnRoute, SenderMail, SenderNews, verp,
+    NoticeKind, Progress, Reference, ReturnRoute, SenderMail, SenderNews, reason, verp,
 };
 use securemail_core::route::VaultReason;
 use securemail_core::secret::{Key32, SecretText};
@@ -77,9 +77,9 @@ impl Facts {
             kind: NoticeKind::First,
             link: &self.link,
             available_until: UNTIL,
-            phone: &self.phone,
+            last_two: self.phone.last_two(),
             reference: self.reference,
-            reason: VaultReason::NoSecurePath,
+            reason: reason(VaultReason::NoSecurePath, language),
         }
     }
 

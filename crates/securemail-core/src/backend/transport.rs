@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::ContentFree;
-use crate::route::{Hop, PeerFailure};
+use crate::route::{Hop, PeerFailure, PeerProof};
 use crate::vocab::{Address, Content, DnsName, Reply, ReversePath, UnixTime};
 
 /// Hands messages to hosts. Whatever happens is a report; there is no error.
@@ -94,6 +94,8 @@ pub struct AttemptReport {
     pub address: Option<IpAddr>,
     /// Facts of the session, once TLS was up.
     pub peer: Option<PeerFacts>,
+    /// What proved the peer; there is one exactly where MAIL was reached on a proved session.
+    pub proof: Option<PeerProof>,
     /// How far the session came.
     pub outcome: SessionOutcome,
     /// One for each recipient, in their order; empty where MAIL was not reached.

@@ -1,3 +1,184 @@
-//! Drivers: async, over the back-end traits only; no sockets.
+//! The main flow, async, over traits only.
+//!
+//! [`Relay::submit`] takes a message from the end of its data to the one reply that speaks for all
+//! recipients. [`Relay::work`] goes on with what had to wait. [`pickup`] runs the vault's other end.
 
+mod bounce;
+mod conclude;
+mod deliver;
+mod destinations;
+mod gate;
+mod hold;
+mod inquire;
+mod item;
+mod letters;
+mod own_mail;
 pub mod pickup;
+mod record;
+mod relay;
+mod retry_own;
+mod rounds;
+mod settle;
+mod settled;
+mod spool_keys;
+mod submission;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+pub use inquire::Inquirer;
+pub use settled::{Covered, Settled, Uncovered};
+pub use submission::Submission;
+
+use self::destinations::Destinations;
+use self::pickup::PickupService;
+use self::spool_keys::DayKeys;
+use crate::backend::{
+    Clock, Directory, Entropy, Executor, KeyError, KeyStore, MasterKey, NoticeTransport, Scanner,
+    SigningKeys, Spool, Transport, TransportPolicy,
+};
+use crate::ledger::Log;
+use crate::route::PolicySettings;
+use crate::seal::RecordCipher;
+use crate::vocab::{Address, DnsName, TenantId, UnixTime};
+
+/// What a [`Relay`] works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Knows tenants, accounts and numbers.
+    pub directory: Arc<dyn Directory>,
+    /// Gives randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Runs attempts to their end.
+    pub executor: Arc<dyn Executor>,
+    /// Finds out about recipient domains.
+    pub inquirer: Inquirer,
+    /// Keeps wrapped keys.
+    pub keys: Arc<dyn KeyStore>,
+    /// Wraps them.
+    pub master: Arc<dyn MasterKey>,
+    /// Hands over content-free mail where nothing is proved.
+    pub notices: Arc<dyn NoticeTransport>,
+    /// Decides.
+    pub policy: Arc<dyn TransportPolicy>,
+    /// Looks at content.
+    pub scanner: Arc<dyn Scanner>,
+    /// Holds DKIM keys.
+    pub signing: Arc<dyn SigningKeys>,
+    /// Holds what must wait.
+    pub spool: Arc<dyn Spool>,
+    /// Hands over content.
+    pub transport: Arc<dyn Transport>,
+}
+
+/// What the operator settled about the flow.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
+    /// Our name, in Received and in DSNs.
+    pub hostname: DnsName,
+    /// How long a sender waits for first attempts at the end of data.
+    pub budget: Duration,
+    /// How long an attempt is ours; renewed while it runs.
+    pub attempt_lease: Duration,
+    /// How soon to try again when something of ours does not work.
+    pub own_fault_retry: Duration,
+    /// How soon a notice that was not taken is tried again; doubled each time.
+    pub notice_retry: Duration,
+    /// No retry comes sooner than this.
+    pub shortest_retry: Duration,
+    /// Attempts at one recipient domain at a time.
+    pub per_destination: usize,
+    /// Retries at a time.
+    pub workers: usize,
+    /// How often the spool is asked for due work.
+    pub poll_every: Duration,
+    /// How long ended deliveries are remembered, to recognise repeats: 24 hours.
+    pub remember_ended: Duration,
+    /// Clocks and networks of the policy; notices need them too.
+    pub policy: PolicySettings,
+    /// From whom notices and sender mail come.
+    pub notice_from: Address,
+}
+
+impl RelaySettings {
+    /// The defaults.
+    #[must_use]
+    pub fn new(hostname: DnsName, notice_from: Address, policy: PolicySettings) -> Self {
+        Self {
+            hostname,
+            budget: Duration::from_secs(20),
+            attempt_lease: Duration::from_secs(15 * 60),
+            own_fault_retry: Duration::from_secs(5 * 60),
+            notice_retry: Duration::from_secs(60),
+            shortest_retry: Duration::from_secs(1),
+            per_destination: 50,
+            workers: 64,
+            poll_every: Duration::from_millis(500),
+            remember_ended: Duration::from_secs(24 * 3600),
+            policy,
+            notice_from,
+        }
+    }
+}
+
+/// The relay: shared by all sessions, without state that another node lacks.
+pub struct Relay {
+    parts: Parts,
+    settings: RelaySettings,
+    pickups: Arc<PickupService>,
+    /// Seals what the spool keeps, and hashes what makes a repeat recognisable.
+    spool_cipher: RecordCipher,
+    /// Signs the addresses that bounces of notices come back to.
+    verp_key: crate::secret::Key32,
+    day_keys: DayKeys,
+    destinations: Destinations,
+    logs: Mutex<BTreeMap<TenantId, Log>>,
+}
+
+impl Relay {
+    /// A relay over these parts.
+    ///
+    /// # Errors
+    /// Where the master key cannot be used.
+    pub async fn new(
+        parts: Parts,
+        pickups: Arc<PickupService>,
+        settings: RelaySettings,
+    ) -> Result<Arc<Self>, KeyError> {
+        let spool_cipher = RecordCipher::new(parts.master.derive("spool/record").await?);
+        let verp_key = parts.master.derive("notice/verp").await?;
+        Ok(Arc::new(Self {
+            spool_cipher,
+            verp_key,
+            day_keys: DayKeys::default(),
+            destinations: Destinations::new(settings.per_destination),
+            logs: Mutex::default(),
+            parts,
+            settings,
+            pickups,
+        }))
+    }
+
+    /// The vault's other end.
+    #[must_use]
+    pub const fn pickups(&self) -> &Arc<PickupService> {
+        &self.pickups
+    }
+
+    fn now(&self) -> UnixTime {
+        self.parts.clock.now()
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

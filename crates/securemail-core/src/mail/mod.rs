@@ -22,6 +22,6 @@ pub use notice::{Notice, NoticeKind, reason};
 pub use reference::Reference;
 pub use screen::check_submission;
 pub use sender_mail::{Progress, ReturnRoute, SenderMail, SenderNews};
-pub use trace::{Protocol, TlsSession, Trace};
+pub use trace::{Protocol, TlsSession, Trace, duplicate_mark};
 pub use view::{Field, HeaderError, HeaderView, Mailboxes, read_header};
 pub use wishes::{DeliveryWish, Wishes};

@@ -3,7 +3,7 @@
 use super::compose::{Block, Letter};
 use super::{ContentFree, Head, Language, Link, Reference};
 use crate::route::VaultReason;
-use crate::vocab::{PhoneNumber, UnixTime};
+use crate::vocab::UnixTime;
 
 /// What a notice says.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +16,12 @@ pub struct Notice<'a> {
     pub link: &'a Link,
     /// Until when the message can be opened.
     pub available_until: UnixTime,
-    /// Where the code will go; its last two digits are shown.
-    pub phone: &'a PhoneNumber,
+    /// The last two digits of the number to which the code will go.
+    pub last_two: &'a str,
     /// The reference that the page shows too.
     pub reference: Reference,
-    /// Why it was not simply delivered.
-    pub reason: VaultReason,
+    /// Why it was not simply delivered: the sentence of [`reason`].
+    pub reason: &'a str,
 }
 
 /// Which notice of a message it is.
@@ -75,16 +75,13 @@ impl Notice<'_> {
             },
             Block::Text(format!(
                 "U krijgt een code per sms op het nummer dat eindigt op {}.",
-                self.phone.last_two()
+                self.last_two
             )),
             Block::Text(format!(
                 "Kenmerk {}. U ziet dit kenmerk ook op de pagina.",
                 self.reference
             )),
-            Block::Text(format!(
-                "Waarom niet gewoon per e-mail? {}",
-                reason(self.reason, Language::Dutch)
-            )),
+            Block::Text(format!("Waarom niet gewoon per e-mail? {}", self.reason)),
             Block::Text("Wij vragen nooit om een wachtwoord of betaling.".to_owned()),
             Block::Text("English: open the link.".to_owned()),
         ];
@@ -120,16 +117,13 @@ impl Notice<'_> {
             },
             Block::Text(format!(
                 "You will get a code by text message on the number ending in {}.",
-                self.phone.last_two()
+                self.last_two
             )),
             Block::Text(format!(
                 "Reference {}, also shown on the page.",
                 self.reference
             )),
-            Block::Text(format!(
-                "Why not plain e-mail? {}",
-                reason(self.reason, Language::English)
-            )),
+            Block::Text(format!("Why not plain e-mail? {}", self.reason)),
             Block::Text("We never ask for a password or a payment.".to_owned()),
             Block::Text("Nederlands: open de link.".to_owned()),
         ];

@@ -7,7 +7,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::secret::Key32;
-use crate::vocab::QueueId;
+use crate::vocab::{QueueId, VaultId};
 
 /// Names one message in mail and on pages. It says nothing to anybody who lacks the key, and opens nothing.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -30,6 +30,26 @@ impl Reference {
             let index = usize::try_from(number % SIGNS.len() as u64).unwrap_or_default();
             *sign = SIGNS.get(index).copied().unwrap_or_default();
             number /= SIGNS.len() as u64;
+        }
+        Self(signs)
+    }
+}
+
+impl Reference {
+    /// The reference of a message in the vault: 30 bits of its id, the same on the mail, on the page
+    /// and in the log. Not a secret.
+    #[must_use]
+    pub fn of_vault(id: VaultId) -> Self {
+        const LETTERS: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+        let bits = id
+            .as_bytes()
+            .iter()
+            .take(4)
+            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let mut signs = [b'2'; 6];
+        for (place, sign) in (0..6_u32).zip(&mut signs) {
+            let five = usize::try_from(bits >> (27 - 5 * place) & 31).unwrap_or(0);
+            *sign = LETTERS.get(five).copied().unwrap_or(b'2');
         }
         Self(signs)
     }

@@ -65,7 +65,7 @@ impl Trace<'_> {
         let mut header = Vec::with_capacity(view.octets().len() + 1024);
         header.extend_from_slice(self.received_field().as_bytes());
         if self.possible_duplicate {
-            header.extend_from_slice(b"X-Securemail-Possible-Duplicate: yes\r\n");
+            header.extend_from_slice(&duplicate_mark());
         }
         let stays = |field: &Field<'_>| !is_control(field.name()) && !self.is_forged(field);
         for field in view.fields().filter(stays) {
@@ -120,6 +120,12 @@ impl Trace<'_> {
         }
         missing
     }
+}
+
+/// The field that marks a message which an earlier attempt may have brought already.
+#[must_use]
+pub const fn duplicate_mark() -> Bytes {
+    Bytes::from_static(b"X-Securemail-Possible-Duplicate: yes\r\n")
 }
 
 /// Fields that speak to this relay, which no later hop and no recipient may see: they hold telephone

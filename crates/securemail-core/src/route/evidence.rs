@@ -77,6 +77,8 @@ pub struct AttemptEvidence {
 pub struct MessageFacts {
     /// When it was accepted, or is being accepted.
     pub accepted: UnixTime,
+    /// When the present round of attempts began: a host tried since then is not tried again in it.
+    pub round_began: UnixTime,
     /// Its size in octets, as sent.
     pub size: u64,
     /// A scanner or the sender requires the vault way.
@@ -87,6 +89,22 @@ pub struct MessageFacts {
     pub divert_on_downgrade: bool,
     /// A permanent refusal that the peer gave on a proved session, if any.
     pub refusal: Option<Reply>,
+}
+
+impl MessageFacts {
+    /// A message of no size that is handed in now, without wishes; for asking what would become of it.
+    #[must_use]
+    pub const fn at(now: UnixTime) -> Self {
+        Self {
+            accepted: now,
+            round_began: now,
+            size: 0,
+            vault_required: false,
+            vault_possible: true,
+            divert_on_downgrade: false,
+            refusal: None,
+        }
+    }
 }
 
 impl Evidence {

@@ -96,7 +96,7 @@ impl Judge<'_> {
             }
         }
         // RFC 5321, section 4.2.1: one more host after a "try again later", then wait.
-        let deferred = Sessions::of_this_round(self.evidence, self.now).deferred();
+        let deferred = Sessions::of_this_round(self.evidence).deferred();
         if hops.is_empty() {
             return outcome::settle(&self.ending(), worst, findings);
         }
@@ -145,7 +145,7 @@ impl Judge<'_> {
         if context.fell {
             findings.note(Rule::H01, &self.domain(), "");
         }
-        let sessions = Sessions::of_this_round(self.evidence, self.now);
+        let sessions = Sessions::of_this_round(self.evidence);
         let judge = |host: &DnsName| {
             let judged = context.judge(host, findings);
             let untried = judged.and_then(|admitted| self.untried(admitted, &sessions, findings));

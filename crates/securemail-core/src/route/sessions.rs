@@ -7,9 +7,6 @@ use super::{AttemptEvidence, Authentication, Evidence, PeerFailure, Rule};
 use crate::backend::{RecipientOutcome, SessionOutcome};
 use crate::vocab::{DnsName, Reply, UnixTime};
 
-/// Sessions that ended within this time of each other belong to one round; a new round tries every
-/// host anew. Shorter than the first retry.
-const ROUND: Duration = Duration::from_secs(360);
 /// After an unconfirmed hand-over no other is made for this time (RFC 5321, section 4.5.4.1).
 const UNCONFIRMED: Duration = Duration::from_secs(1800);
 
@@ -17,18 +14,17 @@ const UNCONFIRMED: Duration = Duration::from_secs(1800);
 pub(super) struct Sessions<'a>(Vec<&'a AttemptEvidence>);
 
 impl<'a> Sessions<'a> {
-    /// Those that are not too old, the latest first.
-    pub(super) fn of_this_round(evidence: &'a Evidence, now: UnixTime) -> Self {
-        let mut found = Vec::new();
-        let mut later = now;
-        for attempt in evidence.attempts.iter().rev() {
-            if later.since(attempt.at) >= ROUND {
-                break;
-            }
-            later = attempt.at.min(later);
-            found.push(attempt);
-        }
-        Self(found)
+    /// Those since the round began, the latest first; a new round tries every host anew.
+    pub(super) fn of_this_round(evidence: &'a Evidence) -> Self {
+        let began = evidence.message.round_began;
+        Self(
+            evidence
+                .attempts
+                .iter()
+                .rev()
+                .filter(|attempt| attempt.at >= began)
+                .collect(),
+        )
     }
 
     /// The latest with this host.

@@ -64,6 +64,15 @@ pub struct Tenant {
     pub grace: Duration,
 }
 
+impl Tenant {
+    /// How sure a route to `domain` must be: the tenant's own rule, or a stricter one for the domain.
+    #[must_use]
+    pub fn profile_for(&self, domain: &DnsName) -> Profile {
+        let own = self.domain_profiles.get(domain).copied();
+        own.unwrap_or(self.profile).max(self.profile)
+    }
+}
+
 /// One identity that may hand in mail.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Account {

@@ -13,7 +13,7 @@ use securemail_core::backend::{
     SessionOutcome, Transport,
 };
 use securemail_core::limits;
-use securemail_core::route::{Hop, PeerFailure, Trust, authenticate};
+use securemail_core::route::{Hop, PeerFailure, PeerProof, Trust, authenticate};
 use securemail_core::vocab::{Content, DnsName, UnixTime};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -114,6 +114,7 @@ impl SmtpTransport {
         };
         let ready = proved.handle_ehlo(&self.inner_ehlo(&mut wire).await?)?;
         ready.peer().name.clone_into(&mut peer.ehlo);
+        tried.proof = Some(ready.proof().proof().clone());
         Ok((wire, ready))
     }
 
@@ -385,6 +386,7 @@ impl From<WireError> for Stopped {
 pub(super) struct Tried {
     pub(super) address: Option<IpAddr>,
     pub(super) peer: Option<PeerFacts>,
+    pub(super) proof: Option<PeerProof>,
     pub(super) outcome: SessionOutcome,
     pub(super) recipients: Vec<RecipientOutcome>,
 }
@@ -394,6 +396,7 @@ impl Tried {
         Self {
             address: None,
             peer: None,
+            proof: None,
             outcome: SessionOutcome::Unreachable("the host has no address".to_owned()),
             recipients: Vec::new(),
         }
@@ -428,6 +431,7 @@ impl Tried {
             host,
             address: self.address,
             peer: self.peer,
+            proof: self.proof,
             outcome: self.outcome,
             recipients: self.recipients,
             ended,

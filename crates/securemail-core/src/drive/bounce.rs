@@ -1,0 +1,123 @@
+//! Gives a message back to its sender.
+
+use super::Relay;
+use super::deliver::Delivery;
+use super::item::ItemHeader;
+use super::own_mail::{OwnMail, own_queue};
+use crate::StoreError;
+use crate::backend::{DsnCommitted, ItemClass, RecipientOutcome, Settlement};
+use crate::mail::{Dsn, DsnAction, DsnReason, DsnRecipient, Head, Reference, ReturnRoute};
+use crate::route::{Decision, Route};
+use crate::vocab::{Address, EnhancedStatus, Reply, ReversePath, Tenant, VaultId};
+
+impl Relay {
+    /// Commits a DSN and ends the delivery. `None` where nobody is to be told: a failure of mail from
+    /// `<>` is never answered (RFC 5321, section 6.1).
+    pub(super) async fn bounce(
+        &self,
+        header: &ItemHeader,
+        delivery: &Delivery,
+        decision: &Decision,
+    ) -> Result<Option<DsnCommitted>, StoreError> {
+        let key = &delivery.lease.delivery;
+        let mut events = self.on_decision(delivery, decision);
+        let ReversePath::Mailbox(sender) = &header.reverse_path else {
+            self.settle(&delivery.lease, Settlement::Bounced, events)
+                .await?;
+            return Ok(None);
+        };
+        let tenant = self.parts.directory.tenant(&key.tenant).await?;
+        let own = self.dsn(header, delivery, decision, (sender, tenant.as_ref()));
+        let committed = self.commit_own(own).await?;
+        events.extend(self.on_sender_informed(delivery, "given back"));
+        self.settle(&delivery.lease, Settlement::Bounced, events)
+            .await?;
+        Ok(Some(DsnCommitted::assertion(committed)))
+    }
+
+    fn dsn(
+        &self,
+        header: &ItemHeader,
+        delivery: &Delivery,
+        decision: &Decision,
+        (sender, tenant): (&Address, Option<&Tenant>),
+    ) -> OwnMail {
+        let key = &delivery.lease.delivery;
+        let queue = own_queue("dsn", key);
+        let last = delivery.record.attempts.last();
+        let recipient = DsnRecipient {
+            address: &delivery.record.recipient,
+            action: DsnAction::Failed,
+            reason: reason_of(
+                decision,
+                last.and_then(|attempt| attempt.recipient.as_ref()),
+            ),
+            status: status_of(decision),
+            host: last.map(|attempt| &attempt.host),
+            reply: last.and_then(|attempt| refused_with(attempt.recipient.as_ref())),
+            last_attempt: last.map(|attempt| attempt.at),
+        };
+        let recipients = [recipient];
+        let organisation = tenant.map_or("", |tenant| tenant.display_name.as_str());
+        let languages = tenant.map_or(&[][..], |tenant| &tenant.languages);
+        let mail = |route| {
+            Dsn {
+                head: Head {
+                    id: queue,
+                    host: &self.settings.hostname,
+                    now: self.now(),
+                    language: Self::language(languages),
+                    organisation,
+                    from: &self.settings.notice_from,
+                    to: sender,
+                },
+                reference: Reference::of_vault(VaultId::of(key)),
+                received: header.accepted,
+                route,
+                recipients: &recipients,
+            }
+            .mail()
+        };
+        OwnMail {
+            class: ItemClass::SenderMail,
+            queue,
+            about: key.clone(),
+            vault: None,
+            reverse_path: ReversePath::Null,
+            to: sender.clone(),
+            mail: mail(ReturnRoute::Authenticated),
+            bland: Some(mail(ReturnRoute::Unauthenticated)),
+            events: Vec::new(),
+        }
+    }
+}
+
+/// Why it comes back, in the words of the catalogue.
+fn reason_of(decision: &Decision, last: Option<&RecipientOutcome>) -> DsnReason {
+    let status = status_of(decision);
+    match (status.subject, status.detail) {
+        (1, 2 | 10) => DsnReason::DomainUnknown,
+        (1, 1) => DsnReason::RecipientUnknown,
+        (4, 7) => DsnReason::Expired,
+        (7, 5) => DsnReason::SecurityBroken,
+        _ if refused_with(last).is_some() => DsnReason::Refused,
+        (7, _) => DsnReason::NoSecurePath,
+        _ => DsnReason::Refused,
+    }
+}
+
+const fn status_of(decision: &Decision) -> EnhancedStatus {
+    match decision.route {
+        Route::Bounce { status, .. } => status,
+        Route::Defer { .. } | Route::Deliver(_) | Route::Vault { .. } => {
+            EnhancedStatus::new(5, 0, 0)
+        }
+    }
+}
+
+const fn refused_with(last: Option<&RecipientOutcome>) -> Option<&Reply> {
+    match last {
+        Some(RecipientOutcome::Refused(reply)) => Some(reply),
+        _ => None,
+    }
+}

@@ -1,0 +1,167 @@
+//! Tries the deliveries of one recipient domain until the policy has no host left to try.
+
+use std::sync::Arc;
+
+use super::Relay;
+use super::item::DeliveryRecord;
+use crate::backend::{Attempt, AttemptReport, FinalDot, Lease, RecipientOutcome, SessionOutcome};
+use crate::ledger::Log;
+use crate::route::{AttemptEvidence, Decision, DeferClass, Evidence, Hop, Route};
+use crate::vocab::{Content, Reply, ReversePath};
+
+/// One delivery under way.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// The right to settle it.
+    pub lease: Lease,
+    /// Its tenant's log.
+    pub log: Log,
+    /// For whom, and what was tried.
+    pub record: DeliveryRecord,
+    /// What is known.
+    pub evidence: Evidence,
+}
+
+/// How a delivery came out of a round.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The next server has it.
+    HandedOver {
+        /// The decision that allowed it.
+        decision: Decision,
+        /// The session.
+        report: Box<AttemptReport>,
+        /// What the host said.
+        reply: Reply,
+    },
+    /// Nobody has it, and this is what the policy says now; never `Route::Deliver`.
+    Decided(Decision),
+    /// The attempt was called off before its end of data.
+    CalledOff,
+}
+
+/// What is sent, and from whom.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// Signed.
+    pub content: Arc<dyn Content>,
+}
+
+impl Relay {
+    /// One round over `deliveries`, which share a recipient domain.
+    ///
+    /// The policy decides, one host is tried, its outcome becomes evidence, and the policy decides
+    /// again. No fallback lives here.
+    pub(super) async fn run_round(
+        &self,
+        outgoing: &Outgoing,
+        mut open: Vec<Delivery>,
+        gate: &Arc<dyn FinalDot>,
+    ) -> Vec<(Delivery, Verdict)> {
+        let mut done = Vec::new();
+        // The policy never names a host twice in a round; the bound guards against one that does.
+        for _ in 0..ATTEMPTS_PER_ROUND_MAX {
+            let mut next: Option<Hop> = None;
+            let mut batch = Vec::new();
+            let mut later = Vec::new();
+            for delivery in open {
+                let decision = self.parts.policy.decide(&delivery.evidence, self.now());
+                let Route::Deliver(hops) = &decision.route else {
+                    done.push((delivery, Verdict::Decided(decision)));
+                    continue;
+                };
+                match (hops.first(), &next) {
+                    (Some(hop), Some(chosen)) if hop != chosen => later.push(delivery),
+                    (Some(hop), _) => {
+                        next = Some(hop.clone());
+                        batch.push((delivery, decision));
+                    }
+                    (None, _) => done.push((delivery, Verdict::Decided(nothing_to_try(decision)))),
+                }
+            }
+            let Some(hop) = next else { return done };
+            open = later;
+            let report = self.try_hop(outgoing, &hop, &batch, gate).await;
+            sort_out(batch, &hop, &report, &mut open, &mut done);
+        }
+        for delivery in open {
+            let decision = self.parts.policy.decide(&delivery.evidence, self.now());
+            done.push((delivery, Verdict::Decided(nothing_to_try(decision))));
+        }
+        done
+    }
+
+    async fn try_hop(
+        &self,
+        outgoing: &Outgoing,
+        hop: &Hop,
+        batch: &[(Delivery, Decision)],
+        gate: &Arc<dyn FinalDot>,
+    ) -> AttemptReport {
+        let attempt = Attempt {
+            hop: hop.clone(),
+            reverse_path: outgoing.reverse_path.clone(),
+            recipients: batch
+                .iter()
+                .map(|(d, _)| d.record.recipient.clone())
+                .collect(),
+            content: outgoing.content.clone(),
+            final_dot: gate.clone(),
+        };
+        self.parts.transport.attempt(attempt).await
+    }
+}
+
+/// Gives each delivery of the batch its outcome, or back to the policy.
+fn sort_out(
+    batch: Vec<(Delivery, Decision)>,
+    hop: &Hop,
+    report: &AttemptReport,
+    open: &mut Vec<Delivery>,
+    done: &mut Vec<(Delivery, Verdict)>,
+) {
+    for (index, (mut delivery, decision)) in batch.into_iter().enumerate() {
+        let outcome = report.recipients.get(index).cloned();
+        let evidence = AttemptEvidence {
+            host: hop.host.clone(),
+            at: report.ended,
+            outcome: report.outcome.clone(),
+            recipient: outcome.clone(),
+        };
+        if matches!(report.outcome, SessionOutcome::CalledOff) {
+            done.push((delivery, Verdict::CalledOff));
+            continue;
+        }
+        delivery.record.note(evidence.clone());
+        delivery.evidence.attempts.push(evidence);
+        if let Some(RecipientOutcome::HandedOver(reply)) = outcome {
+            let verdict = Verdict::HandedOver {
+                decision,
+                report: Box::new(report.clone()),
+                reply,
+            };
+            done.push((delivery, verdict));
+        } else {
+            open.push(delivery);
+        }
+    }
+}
+
+/// A policy that says "deliver" and names nobody has not decided: the message waits.
+fn nothing_to_try(decision: Decision) -> Decision {
+    match decision.route {
+        Route::Deliver(_) => Decision {
+            route: Route::Defer {
+                class: DeferClass::OwnFault,
+                not_before: decision.fresh_until,
+            },
+            ..decision
+        },
+        Route::Bounce { .. } | Route::Defer { .. } | Route::Vault { .. } => decision,
+    }
+}
+
+/// More attempts than this in one round are a fault of the policy.
+const ATTEMPTS_PER_ROUND_MAX: usize = 2 * crate::limits::MX_HOSTS_MAX;

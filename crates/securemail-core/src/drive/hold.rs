@@ -1,0 +1,108 @@
+//! Into the vault, and telling whom it concerns.
+
+use std::sync::Arc;
+
+use super::Relay;
+use super::deliver::Delivery;
+use super::item::ItemHeader;
+use super::pickup::{Deposit, PickupError};
+use crate::StoreError;
+use crate::backend::{Committed, ItemClass, Settlement};
+use crate::mail::{self, Language};
+use crate::pickup::Tell;
+use crate::route::{Decision, Route, VaultReason};
+use crate::vocab::{Address, Content, DeliveryKey};
+
+impl Relay {
+    /// Seals the message into the vault, settles its delivery, and tells the recipient, or asks the
+    /// sender for a number.
+    pub(super) async fn divert(
+        &self,
+        header: &ItemHeader,
+        content: &Arc<dyn Content>,
+        delivery: &Delivery,
+        decision: &Decision,
+    ) -> Result<Committed, StoreError> {
+        let key = &delivery.lease.delivery;
+        let tenant = self
+            .parts
+            .directory
+            .tenant(&key.tenant)
+            .await?
+            .ok_or(StoreError::Corrupt("a delivery of a tenant that is gone"))?;
+        let recipient = &delivery.record.recipient;
+        let deposit = Deposit {
+            delivery: key.clone(),
+            sender: self.sender_of(header),
+            recipient: recipient.clone(),
+            content: content.clone(),
+            reason: mail::reason(reason_of(decision), Language::pick(&tenant.languages)).to_owned(),
+            phone: self.parts.directory.phone(&key.tenant, recipient).await?,
+            language: Language::pick(&tenant.languages).to_string(),
+            tenant,
+        };
+        let tell = match self.pickups.deposit(deposit).await {
+            Ok(deposited) => deposited.tell,
+            // It was there, was picked up and destroyed; what is left is to write down that it is.
+            Err(PickupError::Destroyed) => None,
+            Err(error) => return Err(StoreError::Unavailable(error.into())),
+        };
+        let events = self.on_decision(delivery, decision);
+        self.settle(&delivery.lease, Settlement::Vaulted, events)
+            .await?;
+        if let Some(tell) = tell
+            && let Err(error) = self.tell(tell).await
+        {
+            // The pickup's record still says that somebody must be told; the sweep comes back to it.
+            tracing::warn!(queue_id = %key, %error, "somebody must still be told");
+        }
+        Ok(Committed::assertion(key.queue))
+    }
+
+    /// Commits the mail of a tell; then it is told.
+    pub(super) async fn tell(&self, tell: Tell) -> Result<(), StoreError> {
+        let told = tell.told();
+        let own = self.mail_of(&tell)?;
+        self.commit_own(own).await?;
+        self.pickups
+            .told(&told)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.into()))
+    }
+
+    /// Who is asked and told: the reverse-path, or the author where there is none.
+    fn sender_of(&self, header: &ItemHeader) -> Address {
+        header
+            .reverse_path
+            .mailbox()
+            .or(header.author.as_ref())
+            .unwrap_or(&self.settings.notice_from)
+            .clone()
+    }
+}
+
+/// Why it is the vault; the sentence for recipients follows from it.
+const fn reason_of(decision: &Decision) -> VaultReason {
+    match decision.route {
+        Route::Vault { reason } => reason,
+        Route::Bounce { .. } | Route::Defer { .. } | Route::Deliver(_) => VaultReason::Required,
+    }
+}
+
+/// Notices go to recipients, everything else to the sender.
+pub(super) const fn class_of(tell: &Tell) -> ItemClass {
+    if tell.kind.is_notice() {
+        ItemClass::Notice
+    } else {
+        ItemClass::SenderMail
+    }
+}
+
+/// The delivery that a pickup came from; pickups know the message and the vault object.
+pub(super) fn about(tell: &Tell) -> DeliveryKey {
+    DeliveryKey {
+        tenant: tell.facts.tenant.clone(),
+        queue: tell.facts.queue,
+        recipient: 0,
+    }
+}

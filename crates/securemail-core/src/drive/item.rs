@@ -1,0 +1,122 @@
+//! What the spool keeps of a message and of each delivery, sealed: the spool sees octets only.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Relay;
+use crate::StoreError;
+use crate::backend::DeliveryState;
+use crate::route::AttemptEvidence;
+use crate::vocab::{
+    AccountId, Address, DeliveryKey, QueueId, ReversePath, TenantId, UnixTime, VaultId,
+};
+
+/// What all deliveries of an item share.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct ItemHeader {
+    /// Who handed it in; `None` for our own mail.
+    pub account: Option<AccountId>,
+    /// The first mailbox of From; asked where there is no reverse-path.
+    pub author: Option<Address>,
+    /// Where failures go.
+    pub reverse_path: ReversePath,
+    /// When it was accepted.
+    pub accepted: UnixTime,
+    /// Its size in octets.
+    pub size: u64,
+    /// Its content key, wrapped under the spool key of `day`.
+    pub wrapped_key: Vec<u8>,
+    /// The day whose spool key wraps it: days since 1970.
+    pub day: u64,
+    /// The Message-ID, to tell the sender which message is meant.
+    pub message_id: Option<String>,
+    /// A scanner or the sender requires the vault way.
+    pub vault_required: bool,
+    /// For our own mail: the message that it is about.
+    pub about: Option<DeliveryKey>,
+    /// For a notice: the vault object that it speaks of.
+    pub vault: Option<VaultId>,
+    /// For sender mail: the same news without any detail, where no way to the sender is proved.
+    pub bland: Option<Vec<u8>>,
+}
+
+/// What one delivery has gone through.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct DeliveryRecord {
+    /// For whom.
+    pub recipient: Address,
+    /// Sessions tried so far, the latest last; the policy judges by them.
+    pub attempts: Vec<AttemptEvidence>,
+    /// How many rounds were made.
+    pub rounds: u32,
+    /// The sender was told of the delay.
+    pub delay_told: bool,
+}
+
+impl DeliveryRecord {
+    /// A delivery that was not tried yet.
+    pub(super) const fn new(recipient: Address) -> Self {
+        Self {
+            recipient,
+            attempts: Vec::new(),
+            rounds: 0,
+            delay_told: false,
+        }
+    }
+
+    /// Adds a session; only the latest are kept, since the policy looks no further back.
+    pub(super) fn note(&mut self, attempt: AttemptEvidence) {
+        self.attempts.push(attempt);
+        let surplus = self.attempts.len().saturating_sub(Self::ATTEMPTS_KEPT);
+        self.attempts.drain(..surplus);
+    }
+
+    const ATTEMPTS_KEPT: usize = 40;
+}
+
+impl Relay {
+    /// Seals `value` for the item `queue` of `tenant`.
+    pub(super) fn seal_record<T: Serialize>(
+        &self,
+        tenant: &TenantId,
+        queue: QueueId,
+        value: &T,
+    ) -> Result<Vec<u8>, StoreError> {
+        let plain =
+            serde_json::to_vec(value).map_err(|error| StoreError::Unavailable(error.into()))?;
+        self.spool_cipher
+            .seal(&record_context(tenant, queue), &plain, &*self.parts.entropy)
+            .map_err(|error| StoreError::Unavailable(error.into()))
+    }
+
+    /// Opens what [`seal_record`](Self::seal_record) made.
+    pub(super) fn open_record<T: DeserializeOwned>(
+        &self,
+        tenant: &TenantId,
+        queue: QueueId,
+        sealed: &[u8],
+    ) -> Result<T, StoreError> {
+        let plain = self
+            .spool_cipher
+            .open(&record_context(tenant, queue), sealed)
+            .map_err(|_| StoreError::Corrupt("a spool record does not open"))?;
+        serde_json::from_slice(&plain)
+            .map_err(|_| StoreError::Corrupt("a spool record does not parse"))
+    }
+}
+
+fn record_context(tenant: &TenantId, queue: QueueId) -> Vec<u8> {
+    let mut context = b"spool\0".to_vec();
+    context.extend_from_slice(tenant.as_str().as_bytes());
+    context.push(0);
+    context.extend_from_slice(queue.as_bytes());
+    context
+}
+
+/// Whether an earlier submission in this state covers a repeated one.
+pub(super) const fn covers(state: DeliveryState) -> bool {
+    match state {
+        DeliveryState::Queued | DeliveryState::Sent | DeliveryState::Vaulted => true,
+        DeliveryState::Bounced | DeliveryState::Intended | DeliveryState::Released => false,
+    }
+}

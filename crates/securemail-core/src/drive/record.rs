@@ -1,0 +1,138 @@
+//! What the main flow writes into the tenant's log.
+
+use std::sync::PoisonError;
+
+use super::Relay;
+use super::deliver::Delivery;
+use super::submission::{Screened, try_later};
+use crate::backend::{AttemptReport, KeyError, NewEvent, RecipientOutcome};
+use crate::ledger::{Event, EventName, Log};
+use crate::route::{Decision, Route};
+use crate::vocab::{Reply, TenantId};
+
+impl Relay {
+    /// The log of a tenant.
+    pub(super) async fn log(&self, tenant: &TenantId) -> Result<Log, KeyError> {
+        let known = self
+            .logs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(tenant)
+            .cloned();
+        if let Some(log) = known {
+            return Ok(log);
+        }
+        let log = Log::of_tenant(tenant.clone(), &*self.parts.master).await?;
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.insert(tenant.clone(), log.clone());
+        Ok(log)
+    }
+
+    /// The same, for a sender who waits.
+    pub(super) async fn log_or_later(&self, tenant: &TenantId) -> Result<Log, Reply> {
+        self.log(tenant).await.map_err(|_| try_later())
+    }
+
+    /// An attempt is about to be made for this recipient.
+    pub(super) fn on_intent(&self, screened: &Screened, recipient: u16) -> Vec<NewEvent> {
+        let Some(address) = screened.envelope.recipients.get(usize::from(recipient)) else {
+            return Vec::new();
+        };
+        let mut event = Event::new(EventName::RelayIntent, self.now(), screened.queue)
+            .recipient(recipient, address)
+            .sender(&screened.envelope.reverse_path)
+            .account(&screened.account.id)
+            .client(screened.envelope.client);
+        if let Some(id) = screened.message_id() {
+            event = event.message_id(&id);
+        }
+        self.entries(&screened.log, [event])
+    }
+
+    /// A way was decided, or that there is none now.
+    pub(super) fn on_decision(&self, delivery: &Delivery, decision: &Decision) -> Vec<NewEvent> {
+        let decided = self
+            .about(EventName::Decision, delivery)
+            .decision(decision, &delivery.evidence)
+            .reason(&decision.sentence());
+        let outcome = match &decision.route {
+            Route::Bounce { .. } => EventName::RelayToNonErdsFailure,
+            Route::Defer { .. } => EventName::Deferral,
+            Route::Deliver(_) | Route::Vault { .. } => {
+                return self.entries(&delivery.log, [decided]);
+            }
+        };
+        let outcome = self.about(outcome, delivery).reason(&decision.sentence());
+        self.entries(&delivery.log, [decided, outcome])
+    }
+
+    /// The recipient's host took it.
+    pub(super) fn on_handed_over(
+        &self,
+        delivery: &Delivery,
+        decision: &Decision,
+        report: &AttemptReport,
+        reply: &Reply,
+    ) -> Vec<NewEvent> {
+        let decided = self
+            .about(EventName::Decision, delivery)
+            .decision(decision, &delivery.evidence)
+            .reason(&decision.sentence());
+        let handed = self
+            .about(EventName::RelayToNonErds, delivery)
+            .host(&report.host)
+            .attempt(report)
+            .reply(reply);
+        self.entries(&delivery.log, [decided, handed])
+    }
+
+    /// No reply came to the end of data.
+    pub(super) fn on_unconfirmed(&self, delivery: &Delivery) -> Vec<NewEvent> {
+        let unconfirmed = matches!(
+            delivery
+                .evidence
+                .attempts
+                .last()
+                .and_then(|attempt| attempt.recipient.as_ref()),
+            Some(RecipientOutcome::Unconfirmed)
+        );
+        if !unconfirmed {
+            return Vec::new();
+        }
+        self.entries(
+            &delivery.log,
+            [self.about(EventName::RelayUnconfirmed, delivery)],
+        )
+    }
+
+    /// A report about it is on its way to its sender.
+    pub(super) fn on_sender_informed(&self, delivery: &Delivery, words: &str) -> Vec<NewEvent> {
+        self.entries(
+            &delivery.log,
+            [self
+                .about(EventName::SenderInformed, delivery)
+                .reason(words)],
+        )
+    }
+
+    /// A notice went out, or did not.
+    pub(super) fn on_notice(&self, delivery: &Delivery, name: EventName) -> Vec<NewEvent> {
+        self.entries(&delivery.log, [self.about(name, delivery)])
+    }
+
+    fn about(&self, name: EventName, delivery: &Delivery) -> Event {
+        let key = &delivery.lease.delivery;
+        Event::new(name, self.now(), key.queue).recipient(key.recipient, &delivery.record.recipient)
+    }
+
+    fn entries<const N: usize>(&self, log: &Log, events: [Event; N]) -> Vec<NewEvent> {
+        let entry = |event| match log.entry(event, &*self.parts.entropy) {
+            Ok(entry) => Some(entry),
+            Err(error) => {
+                tracing::error!(%error, "an event could not be sealed");
+                None
+            }
+        };
+        events.into_iter().filter_map(entry).collect()
+    }
+}

@@ -1,0 +1,209 @@
+//! The main flow: one message, from the end of its data to the one reply that speaks for all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::conclude::Standing;
+use super::deliver::Delivery;
+use super::item::{DeliveryRecord, covers};
+use super::rounds::Round;
+use super::settled::{Covered, Settled};
+use super::submission::{Accepted, Screened, Submission, try_later};
+use super::{Relay, settled};
+use crate::StoreError;
+use crate::backend::{Claim, Earlier, Intent, Lease, Settlement};
+use crate::route::{Evidence, MessageFacts, Route};
+use crate::vocab::{Address, DeliveryKey, EnhancedStatus, Reply, TenantId, UnixTime};
+
+impl Relay {
+    /// Takes a message, tries to hand it over, and answers for every recipient.
+    ///
+    /// Drive the future to its end even when the sender has hung up: what is acknowledged is durable,
+    /// and what was tried must be written down.
+    pub async fn submit(self: &Arc<Self>, submission: Submission) -> Reply {
+        match self.take(submission).await {
+            Ok(settled) => settled.reply(),
+            Err(reply) => reply,
+        }
+    }
+
+    /// The steps, in order: screen, intend, prepare, attempt, conclude.
+    async fn take(self: &Arc<Self>, submission: Submission) -> Result<Settled, Reply> {
+        let screened = self.screen(submission).await?;
+        let deadline = self.now().plus(self.settings.budget);
+        let (granted, earlier) = self.claim(&screened).await?;
+        let possible_duplicate = granted.iter().any(|(_, unclear)| *unclear);
+        let message = match self.prepare(screened, possible_duplicate).await {
+            Ok(message) => Arc::new(message),
+            Err(reply) => return Err(self.refuse(granted, reply).await),
+        };
+        let deliveries = granted
+            .into_iter()
+            .filter_map(|(lease, _)| message.delivery(lease))
+            .collect();
+        let rounds = self.first_rounds(&message, deliveries, deadline).await;
+        let mut covered = self.join_all_earlier(earlier, deadline).await;
+        let standings = rounds.into_iter().flat_map(Round::standings).collect();
+        self.conclude(&message, standings, &mut covered).await;
+        Settled::of(message.queue, message.envelope.recipients.len(), covered)
+            .map_err(|_| settled::keep_it("not all recipients could be served; please try again"))
+    }
+
+    /// Writes down what is about to be tried, before any attempt.
+    async fn claim(
+        &self,
+        screened: &Screened,
+    ) -> Result<(Vec<(Lease, bool)>, Vec<(u16, Earlier)>), Reply> {
+        let keys = screened.resubmission.as_deref();
+        let intents = (0u16..)
+            .zip(&screened.envelope.recipients)
+            .map(|(recipient, _)| Intent {
+                delivery: DeliveryKey {
+                    tenant: screened.tenant.id.clone(),
+                    queue: screened.queue,
+                    recipient,
+                },
+                resubmission: keys.and_then(|keys| keys.get(usize::from(recipient)).copied()),
+                events: self.on_intent(screened, recipient),
+            });
+        let lease = self.settings.attempt_lease;
+        let claims = self
+            .parts
+            .spool
+            .intend(intents.collect(), self.now(), lease)
+            .await
+            .map_err(|error| no_room(&error))?;
+        let mut granted = Vec::new();
+        let mut earlier = Vec::new();
+        for (index, claim) in (0u16..).zip(claims) {
+            match claim {
+                Claim::Granted { lease, unclear } => granted.push((lease, unclear)),
+                Claim::Earlier(found) => earlier.push((index, found)),
+            }
+        }
+        Ok((granted, earlier))
+    }
+
+    /// Nothing was tried: the intents are taken back.
+    async fn refuse(&self, granted: Vec<(Lease, bool)>, reply: Reply) -> Reply {
+        self.release_all(granted.into_iter().map(|(lease, _)| lease).collect())
+            .await;
+        reply
+    }
+
+    /// Waits for attempts at the same submission that are still under way.
+    async fn join_all_earlier(
+        &self,
+        earlier: Vec<(u16, Earlier)>,
+        deadline: UnixTime,
+    ) -> BTreeMap<u16, Covered> {
+        let mut covered = BTreeMap::new();
+        for (index, Earlier { delivery, .. }) in earlier {
+            let state = self.join_earlier(&delivery, deadline).await;
+            if covers(state) {
+                covered.insert(index, Covered::Already(Earlier { delivery, state }));
+            }
+        }
+        covered
+    }
+
+    /// What can be said about a recipient at its RCPT: only what is definite is refused there.
+    pub async fn recipient(&self, tenant: &TenantId, recipient: &Address) -> Reply {
+        let Ok(Some(tenant)) = self.parts.directory.tenant(tenant).await else {
+            return try_later();
+        };
+        let profile = tenant.profile_for(recipient.domain());
+        let facts = MessageFacts::at(self.now());
+        // An inquiry that cannot be made now is made again at the end of data.
+        let Ok(evidence) = self
+            .parts
+            .inquirer
+            .inquire(recipient.domain(), profile, facts)
+            .await
+        else {
+            return recipient_ok();
+        };
+        let decision = self.parts.policy.decide(&evidence, self.now());
+        match decision.route {
+            Route::Bounce { status, rule } => {
+                Reply::new(refusal_code(status), Some(status), rule.text())
+            }
+            Route::Defer { .. } | Route::Deliver(_) | Route::Vault { .. } => recipient_ok(),
+        }
+    }
+
+    /// Ends a delivery of which nobody was promised anything.
+    pub(super) async fn release(&self, delivery: &Delivery) {
+        let released = self
+            .parts
+            .spool
+            .settle(
+                &delivery.lease,
+                Settlement::Released,
+                Vec::new(),
+                self.now(),
+            )
+            .await;
+        // An intent that cannot be released lapses by its lease; a repeat is then marked unclear.
+        if let Err(error) = released {
+            tracing::warn!(queue_id = %delivery.lease.delivery, %error, "intent not released");
+        }
+    }
+}
+
+impl Accepted {
+    /// The delivery that a lease is for; nothing is known of its domain yet.
+    fn delivery(&self, lease: Lease) -> Option<Delivery> {
+        let recipient = self
+            .envelope
+            .recipients
+            .get(usize::from(lease.delivery.recipient))?;
+        let profile = self.tenant.profile_for(recipient.domain());
+        let evidence = Evidence::new(recipient.domain().clone(), profile, self.facts());
+        let record = DeliveryRecord::new(recipient.clone());
+        Some(Delivery {
+            lease,
+            log: self.log.clone(),
+            record,
+            evidence,
+        })
+    }
+}
+
+impl Round {
+    /// Each delivery with how it stands.
+    fn standings(self) -> Vec<Standing> {
+        match self {
+            Self::CalledOff(leases) => leases.into_iter().map(Standing::NotTried).collect(),
+            Self::Ended(result) => result
+                .into_iter()
+                .map(|(d, verdict)| Standing::Ended(Box::new(d), verdict))
+                .collect(),
+            Self::InFlight(leases, committed) => vec![Standing::InFlight(leases, committed)],
+        }
+    }
+}
+
+fn recipient_ok() -> Reply {
+    Reply::new(250, Some(EnhancedStatus::new(2, 1, 5)), "ok")
+}
+
+/// 556 for a null MX (RFC 7505, section 4.1), else 550.
+const fn refusal_code(status: EnhancedStatus) -> u16 {
+    match (status.subject, status.detail) {
+        (1, 10) => 556,
+        _ => 550,
+    }
+}
+
+/// No room for the intent: the sender keeps the message (RFC 3463, X.3.1).
+fn no_room(error: &StoreError) -> Reply {
+    match error {
+        StoreError::Full => Reply::new(
+            452,
+            Some(EnhancedStatus::new(4, 3, 1)),
+            "no room for messages now; please try again later",
+        ),
+        _ => try_later(),
+    }
+}

@@ -1,0 +1,223 @@
+//! Sends our own, content-free mail: proved where that can be, else as the recipient's domain allows.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Relay;
+use super::deliver::{Delivery, Outgoing, Verdict};
+use super::item::ItemHeader;
+use super::worker::AlwaysOpen;
+use crate::StoreError;
+use crate::backend::{
+    FinalDot, ItemClass, NoticeAttempt, RecipientOutcome, SessionOutcome, Settlement,
+};
+use crate::ledger::EventName;
+use crate::mail::ContentFree;
+use crate::route::{AttemptEvidence, NoticeHop, NoticeRoute, notice_route};
+use crate::vocab::{Content, ContentError, MemoryContent, VaultKey};
+
+/// How an own mail fared.
+enum Fared {
+    /// The recipient's server has it.
+    Taken,
+    /// The recipient's server refused it for good.
+    Refused,
+    /// Neither.
+    Later,
+}
+
+impl Relay {
+    /// One round with a mail of ours.
+    pub(super) async fn retry_own(
+        &self,
+        class: ItemClass,
+        header: &ItemHeader,
+        content: &Arc<dyn Content>,
+        mut delivery: Delivery,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let decision = self.parts.policy.decide(&delivery.evidence, now);
+        let over = now >= header.accepted.plus(self.settings.policy.hold_for);
+        let route = notice_route(&delivery.evidence, &decision, now, &self.settings.policy);
+        let (fared, not_before) = match route {
+            NoticeRoute::Hold { not_before } => (Fared::Later, not_before),
+            NoticeRoute::Proved(_) => {
+                let (fared, back) = self.send_proved(header, content, delivery).await?;
+                delivery = back;
+                (fared, self.retry_at(&delivery))
+            }
+            NoticeRoute::Opportunistic(hops) => {
+                let fared = self
+                    .send_unproved((class, header), content, &mut delivery, hops)
+                    .await?;
+                (fared, self.retry_at(&delivery))
+            }
+        };
+        match fared {
+            Fared::Taken => self.own_taken(class, header, &delivery).await,
+            Fared::Later if !over => self.put_off(delivery, not_before, Vec::new()).await,
+            Fared::Later | Fared::Refused => self.own_refused(class, header, &delivery).await,
+        }
+    }
+
+    async fn own_taken(
+        &self,
+        class: ItemClass,
+        header: &ItemHeader,
+        delivery: &Delivery,
+    ) -> Result<(), StoreError> {
+        let events = match class {
+            ItemClass::Notice => self.on_notice(delivery, EventName::NotificationDelivered),
+            ItemClass::SenderMail | ItemClass::Content => Vec::new(),
+        };
+        if let (ItemClass::Notice, Some(key)) = (class, vault_key(header, delivery)) {
+            let taken = self.pickups.notice_taken(&key).await;
+            taken.map_err(|error| StoreError::Unavailable(error.into()))?;
+        }
+        self.settle(&delivery.lease, Settlement::Sent, events).await
+    }
+
+    /// Nothing is ever sent about a mail of ours; a refused notice is told by the vault's record.
+    async fn own_refused(
+        &self,
+        class: ItemClass,
+        header: &ItemHeader,
+        delivery: &Delivery,
+    ) -> Result<(), StoreError> {
+        let events = match class {
+            ItemClass::Notice => {
+                self.on_notice(delivery, EventName::ConsignmentNotificationFailure)
+            }
+            ItemClass::SenderMail | ItemClass::Content => Vec::new(),
+        };
+        if let (ItemClass::Notice, Some(key)) = (class, vault_key(header, delivery)) {
+            let refused = self.pickups.notice_refused(&key).await;
+            refused.map_err(|error| StoreError::Unavailable(error.into()))?;
+        }
+        self.settle(&delivery.lease, Settlement::Bounced, events)
+            .await
+    }
+
+    /// The way of messages: the policy chooses, the session proves.
+    async fn send_proved(
+        &self,
+        header: &ItemHeader,
+        content: &Arc<dyn Content>,
+        delivery: Delivery,
+    ) -> Result<(Fared, Delivery), StoreError> {
+        let Ok(signed) = self.sign(content).await else {
+            return Ok((Fared::Later, delivery));
+        };
+        let outgoing = Outgoing {
+            reverse_path: header.reverse_path.clone(),
+            content: signed,
+        };
+        let gate: Arc<dyn FinalDot> = Arc::new(AlwaysOpen);
+        let mut result = self.run_round(&outgoing, vec![delivery], &gate).await;
+        self.learn(&result).await;
+        let Some((delivery, verdict)) = result.pop() else {
+            return Err(StoreError::Corrupt("a round without its delivery"));
+        };
+        let fared = match verdict {
+            Verdict::HandedOver { .. } => Fared::Taken,
+            Verdict::Decided(_) if was_refused(&delivery) => Fared::Refused,
+            Verdict::Decided(_) | Verdict::CalledOff => Fared::Later,
+        };
+        Ok((fared, delivery))
+    }
+
+    /// With the best TLS that is offered. Sender mail says less on such a way.
+    async fn send_unproved(
+        &self,
+        (class, header): (ItemClass, &ItemHeader),
+        content: &Arc<dyn Content>,
+        delivery: &mut Delivery,
+        hops: Vec<NoticeHop>,
+    ) -> Result<Fared, StoreError> {
+        let plain = match (class, &header.bland) {
+            (ItemClass::Notice, _) => content.clone(),
+            (ItemClass::SenderMail, Some(bland)) => {
+                Arc::new(MemoryContent::new(bland.clone().into())) as Arc<dyn Content>
+            }
+            // Content never comes here, and sender mail without a bland form waits for a proved way.
+            (ItemClass::Content, _) | (ItemClass::SenderMail, None) => return Ok(Fared::Later),
+        };
+        let Ok(signed) = self.sign(&plain).await else {
+            return Ok(Fared::Later);
+        };
+        let octets = whole(&*signed)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let mail = ContentFree::new(octets);
+        for hop in hops {
+            let attempt = NoticeAttempt {
+                host: hop.host.clone(),
+                addresses: hop.addresses,
+                port: hop.port,
+                may_be_clear: hop.may_be_clear,
+                reverse_path: header.reverse_path.clone(),
+                recipient: delivery.record.recipient.clone(),
+                mail: mail.clone(),
+            };
+            let report = self.parts.notices.attempt_notice(attempt).await;
+            let outcome = report.recipients.first().cloned();
+            delivery.record.note(AttemptEvidence {
+                host: hop.host,
+                at: report.ended,
+                outcome: report.outcome.clone(),
+                recipient: outcome.clone(),
+            });
+            match (report.outcome, outcome) {
+                // An unconfirmed notice counts as sent: two notices are worse than a reminder later.
+                (_, Some(RecipientOutcome::HandedOver(_) | RecipientOutcome::Unconfirmed)) => {
+                    return Ok(Fared::Taken);
+                }
+                (SessionOutcome::Completed, Some(RecipientOutcome::Refused(_))) => {
+                    return Ok(Fared::Refused);
+                }
+                _ => {}
+            }
+        }
+        Ok(Fared::Later)
+    }
+
+    /// When a mail of ours is tried again: soon at first, then every half hour.
+    fn retry_at(&self, delivery: &Delivery) -> crate::vocab::UnixTime {
+        let doubling = 1_u32 << delivery.record.rounds.min(10);
+        let pause = self.settings.notice_retry.saturating_mul(doubling);
+        self.now().plus(pause.min(NOTICE_RETRY_MAX))
+    }
+}
+
+fn vault_key(header: &ItemHeader, delivery: &Delivery) -> Option<VaultKey> {
+    header.vault.map(|id| VaultKey {
+        tenant: delivery.lease.delivery.tenant.clone(),
+        id,
+    })
+}
+
+fn was_refused(delivery: &Delivery) -> bool {
+    let last = delivery
+        .record
+        .attempts
+        .last()
+        .and_then(|attempt| attempt.recipient.as_ref());
+    matches!(last, Some(RecipientOutcome::Refused(_)))
+}
+
+/// Our own mail is small; its octets in one piece.
+async fn whole(content: &dyn Content) -> Result<Bytes, ContentError> {
+    let mut octets = Vec::new();
+    while (octets.len() as u64) < content.size() {
+        let piece = content.read(octets.len() as u64, usize::MAX).await?;
+        if piece.is_empty() {
+            return Err(ContentError::Damaged);
+        }
+        octets.extend_from_slice(&piece);
+    }
+    Ok(octets.into())
+}
+
+/// The longest pause between two tries of a mail of ours.
+const NOTICE_RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);

@@ -1,0 +1,250 @@
+//! Runs the first attempts of a message from memory, within the sender's patience.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_channel::oneshot;
+use futures_util::future::{self, Either};
+
+use super::Relay;
+use super::deliver::{Delivery, Outgoing, Verdict};
+use super::gate::{CallOff, Gate};
+use super::submission::Accepted;
+use crate::backend::{DeliveryState, FinalDot, Lease};
+use crate::route::{Decision, DeferClass, Route};
+use crate::vocab::{DeliveryKey, DnsName, UnixTime};
+
+/// What became of the deliveries of one domain when the sender had to be answered.
+#[derive(Debug)]
+pub(super) enum Round {
+    /// Called off in time, or never begun: nobody has anything.
+    CalledOff(Vec<Lease>),
+    /// The end of data may have left; the attempt goes on and settles itself after the commit.
+    InFlight(Vec<Lease>, oneshot::Sender<CommitDone>),
+    /// It ended.
+    Ended(Vec<(Delivery, Verdict)>),
+}
+
+/// Tells an attempt in flight whether its deliveries are in the spool.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum CommitDone {
+    /// They are; settle them there.
+    Queued,
+    /// They are not; the sender was told to keep the message.
+    Refused,
+}
+
+/// The place where an attempt leaves its result, unless its submitter went on without it.
+#[derive(Debug, Default)]
+struct Slot(Mutex<SlotState>);
+
+#[derive(Debug, Default)]
+enum SlotState {
+    #[default]
+    Running,
+    Finished(Vec<(Delivery, Verdict)>),
+    Detached,
+}
+
+impl Slot {
+    /// Leaves the result; gives it back where nobody waits for it any more.
+    fn finish(&self, result: Vec<(Delivery, Verdict)>) -> Option<Vec<(Delivery, Verdict)>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *state {
+            SlotState::Detached => Some(result),
+            SlotState::Running | SlotState::Finished(_) => {
+                *state = SlotState::Finished(result);
+                None
+            }
+        }
+    }
+
+    /// Takes the result, or goes on without it.
+    fn take(&self) -> Option<Vec<(Delivery, Verdict)>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *state, SlotState::Detached) {
+            SlotState::Finished(result) => Some(result),
+            SlotState::Running | SlotState::Detached => None,
+        }
+    }
+}
+
+impl Relay {
+    /// Tries all `deliveries`, domain by domain at once, until `deadline`.
+    pub(super) async fn first_rounds(
+        self: &Arc<Self>,
+        message: &Arc<Accepted>,
+        deliveries: Vec<Delivery>,
+        deadline: UnixTime,
+    ) -> Vec<Round> {
+        let mut domains: BTreeMap<DnsName, Vec<Delivery>> = BTreeMap::new();
+        for delivery in deliveries {
+            let domain = delivery.record.recipient.domain().clone();
+            domains.entry(domain).or_default().push(delivery);
+        }
+        let rounds = domains.into_iter().map(|(domain, deliveries)| {
+            self.clone()
+                .first_round(message.clone(), domain, deliveries, deadline)
+        });
+        future::join_all(rounds).await
+    }
+
+    async fn first_round(
+        self: Arc<Self>,
+        message: Arc<Accepted>,
+        domain: DnsName,
+        deliveries: Vec<Delivery>,
+        deadline: UnixTime,
+    ) -> Round {
+        let leases: Vec<Lease> = deliveries.iter().map(|d| d.lease.clone()).collect();
+        // A destination with its attempts used up goes to the spool at once.
+        let Some(permit) = self.destinations.enter(&domain) else {
+            return Round::CalledOff(leases);
+        };
+        let gate = Arc::new(Gate::default());
+        let slot = Arc::new(Slot::default());
+        let (finished, wait) = oneshot::channel::<()>();
+        let (committed, commit) = oneshot::channel();
+        let task = {
+            let (relay, gate, slot) = (self.clone(), gate.clone(), slot.clone());
+            async move {
+                let result = relay
+                    .round_from_memory(&message, &domain, deliveries, gate.clone())
+                    .await;
+                drop(permit);
+                if let Some(result) = slot.finish(result) {
+                    // Called off: the spool has the deliveries already, and nothing left us.
+                    if gate.call_off() == CallOff::TooLate {
+                        relay.settle_in_flight(result, commit.await).await;
+                    }
+                } else {
+                    // The submitter may have gone; it has the result all the same.
+                    finished.send(()).unwrap_or(());
+                }
+            }
+        };
+        // The task outlives a sender that hangs up.
+        self.parts.executor.spawn(Box::pin(task));
+        let sleep = self.parts.clock.sleep_until(deadline);
+        if let Either::Left(_) = future::select(wait, sleep).await
+            && let Some(result) = slot.take()
+        {
+            return Round::Ended(result);
+        }
+        let call_off = gate.call_off();
+        match (slot.take(), call_off) {
+            (Some(result), _) => Round::Ended(result),
+            (None, CallOff::InTime) => Round::CalledOff(leases),
+            (None, CallOff::TooLate) => Round::InFlight(leases, committed),
+        }
+    }
+
+    /// Inquires about the domain and runs one round over its deliveries.
+    async fn round_from_memory(
+        &self,
+        message: &Accepted,
+        domain: &DnsName,
+        deliveries: Vec<Delivery>,
+        gate: Arc<Gate>,
+    ) -> Vec<(Delivery, Verdict)> {
+        let profile = message.tenant.profile_for(domain);
+        let facts = message.facts();
+        let Ok(evidence) = self.parts.inquirer.inquire(domain, profile, facts).await else {
+            return self.all_wait(domain, deliveries);
+        };
+        let Some(content) = message.signed.clone() else {
+            return self.all_wait(domain, deliveries);
+        };
+        let open = deliveries
+            .into_iter()
+            .map(|delivery| Delivery {
+                evidence: evidence.clone(),
+                ..delivery
+            })
+            .collect();
+        let outgoing = Outgoing {
+            reverse_path: message.header.reverse_path.clone(),
+            content,
+        };
+        let gate: Arc<dyn FinalDot> = gate;
+        let result = self.run_round(&outgoing, open, &gate).await;
+        self.learn(&result).await;
+        result
+    }
+
+    /// Our own fault: hold, and try again soon.
+    fn all_wait(&self, domain: &DnsName, deliveries: Vec<Delivery>) -> Vec<(Delivery, Verdict)> {
+        let decision = self.own_fault(domain);
+        deliveries
+            .into_iter()
+            .map(|d| (d, Verdict::Decided(decision.clone())))
+            .collect()
+    }
+
+    /// A decision that holds a message because something of ours does not work.
+    pub(super) fn own_fault(&self, domain: &DnsName) -> Decision {
+        let now = self.now();
+        Decision {
+            domain: domain.clone(),
+            route: Route::Defer {
+                class: DeferClass::OwnFault,
+                not_before: now.plus(self.settings.own_fault_retry),
+            },
+            findings: Vec::new(),
+            fresh_until: now,
+        }
+    }
+
+    /// Settles an attempt that went on after its sender was answered.
+    async fn settle_in_flight(
+        &self,
+        result: Vec<(Delivery, Verdict)>,
+        commit: Result<CommitDone, oneshot::Canceled>,
+    ) {
+        let queued = matches!(commit, Ok(CommitDone::Queued));
+        for (delivery, verdict) in result {
+            let key = delivery.lease.delivery.clone();
+            let settled = match verdict {
+                Verdict::HandedOver { .. } => {
+                    self.settle_handed(&delivery, &verdict).await.map(drop)
+                }
+                // The worker goes on with it.
+                Verdict::Decided(_) | Verdict::CalledOff if queued => {
+                    let events = self.on_unconfirmed(&delivery);
+                    self.put_off(delivery, self.now(), events).await
+                }
+                Verdict::Decided(_) | Verdict::CalledOff => {
+                    self.release(&delivery).await;
+                    Ok(())
+                }
+            };
+            if let Err(error) = settled {
+                tracing::warn!(queue_id = %key, %error, "an attempt in flight could not be settled");
+            }
+        }
+    }
+
+    /// How an earlier submission stands once it is no longer being tried, or at `deadline`.
+    pub(super) async fn join_earlier(
+        &self,
+        delivery: &DeliveryKey,
+        deadline: UnixTime,
+    ) -> DeliveryState {
+        loop {
+            let state = self.parts.spool.state(delivery).await;
+            match state {
+                Ok(DeliveryState::Intended) if self.now() < deadline => {
+                    self.parts
+                        .clock
+                        .sleep_until(self.now().plus(JOIN_STEP))
+                        .await;
+                }
+                Ok(state) => return state,
+                Err(_) => return DeliveryState::Intended,
+            }
+        }
+    }
+}
+
+/// How often the state of an earlier submission is looked at.
+const JOIN_STEP: std::time::Duration = std::time::Duration::from_millis(200);

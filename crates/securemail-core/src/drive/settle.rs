@@ -1,0 +1,128 @@
+//! Ends a round: handed over, given back, into the vault, or later.
+
+use std::sync::Arc;
+
+use super::Relay;
+use super::deliver::{Delivery, Verdict};
+use super::item::ItemHeader;
+use crate::StoreError;
+use crate::backend::{Due, HandedOver, Lease, NewEvent, Settlement};
+use crate::route::{self, Route};
+use crate::vocab::{Content, UnixTime};
+
+impl Relay {
+    /// Writes down how an attempt ended.
+    pub(super) async fn settle(
+        &self,
+        lease: &Lease,
+        settlement: Settlement,
+        events: Vec<NewEvent>,
+    ) -> Result<(), StoreError> {
+        self.parts
+            .spool
+            .settle(lease, settlement, events, self.now())
+            .await
+    }
+
+    /// Writes down a hand-over; only then is there a witness.
+    pub(super) async fn settle_handed(
+        &self,
+        delivery: &Delivery,
+        verdict: &Verdict,
+    ) -> Result<HandedOver, StoreError> {
+        let events = match verdict {
+            Verdict::HandedOver {
+                decision,
+                report,
+                reply,
+            } => self.on_handed_over(delivery, decision, report, reply),
+            // Pair assertion: "sent" without a hand-over is a fault of the caller.
+            Verdict::CalledOff | Verdict::Decided(_) => {
+                return Err(StoreError::Corrupt("sent without a hand-over"));
+            }
+        };
+        self.settle(&delivery.lease, Settlement::Sent, events)
+            .await?;
+        Ok(HandedOver::assertion(delivery.lease.delivery.clone()))
+    }
+
+    /// Ends the round of a spooled delivery.
+    pub(super) async fn settle_spooled(
+        &self,
+        header: &ItemHeader,
+        content: &Arc<dyn Content>,
+        delivery: Delivery,
+        verdict: Verdict,
+    ) -> Result<(), StoreError> {
+        let decision = match verdict {
+            Verdict::HandedOver { .. } => {
+                return self.settle_handed(&delivery, &verdict).await.map(drop);
+            }
+            Verdict::CalledOff => return self.put_off(delivery, self.now(), Vec::new()).await,
+            Verdict::Decided(decision) => decision,
+        };
+        match &decision.route {
+            Route::Bounce { .. } => self.bounce(header, &delivery, &decision).await.map(drop),
+            Route::Vault { .. } => self
+                .divert(header, content, &delivery, &decision)
+                .await
+                .map(drop),
+            Route::Defer { not_before, .. } => {
+                let mut events = self.on_unconfirmed(&delivery);
+                events.extend(self.on_decision(&delivery, &decision));
+                let due = *not_before;
+                self.put_off(delivery, due, events).await
+            }
+            Route::Deliver(_) => {
+                self.put_off(delivery, decision.fresh_until, Vec::new())
+                    .await
+            }
+        }
+    }
+
+    /// Leaves a delivery in the spool until `due`.
+    pub(super) async fn put_off(
+        &self,
+        delivery: Delivery,
+        due: UnixTime,
+        events: Vec<NewEvent>,
+    ) -> Result<(), StoreError> {
+        let Delivery {
+            lease, mut record, ..
+        } = delivery;
+        record.rounds = record.rounds.saturating_add(1);
+        let key = &lease.delivery;
+        let sealed_state = self.seal_record(&key.tenant, key.queue, &record)?;
+        // A policy that says "now" must not make a loop.
+        let due = due.max(self.now().plus(self.settings.shortest_retry));
+        let settlement = Settlement::Deferred {
+            due: Due::At(due),
+            sealed_state,
+        };
+        self.settle(&lease, settlement, events).await
+    }
+
+    /// Remembers what the domain showed. A memory that fails is no reason to lose a result.
+    pub(super) async fn learn(&self, result: &[(Delivery, Verdict)]) {
+        let Some((delivery, verdict)) = result.first() else {
+            return;
+        };
+        let (decision, proof) = match verdict {
+            Verdict::HandedOver {
+                decision, report, ..
+            } => (decision, report.proof.as_ref()),
+            Verdict::Decided(decision) => (decision, None),
+            Verdict::CalledOff => return,
+        };
+        let evidence = &delivery.evidence;
+        let known = evidence.history.clone();
+        let learnt = route::learn(known, evidence, decision, proof, self.now());
+        if evidence.history.as_ref() == Some(&learnt) {
+            return;
+        }
+        let domain = &evidence.domain;
+        if let Err(error) = self.parts.inquirer.memory.remember(domain, &learnt).await {
+            tracing::warn!(%domain, %error, "what was seen of the domain could not be remembered");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The spool key of each day, and content sealed under it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Relay;
+use super::item::ItemHeader;
+use crate::StoreError;
+use crate::backend::{KeyError, KeyPurpose, KeyRef};
+use crate::seal::{self, WrappedContentKey};
+use crate::secret::Key32;
+use crate::vocab::{Content, ContentError, QueueId, SealedContent, TenantId};
+
+/// Day keys that were used lately.
+#[derive(Debug, Default)]
+pub(super) struct DayKeys(Mutex<BTreeMap<(u64, TenantId), Key32>>);
+
+impl Relay {
+    /// Seals content that must wait; the header returned holds its key, wrapped.
+    pub(super) async fn seal_content(
+        &self,
+        tenant: &TenantId,
+        queue: QueueId,
+        content: &Arc<dyn Content>,
+        header: &ItemHeader,
+    ) -> Result<(SealedContent, ItemHeader), StoreError> {
+        let entropy = &*self.parts.entropy;
+        let day_key = self.day_key(tenant, header.day).await?;
+        let content_key = Key32::random(entropy).map_err(unavailable)?;
+        let wrapped = WrappedContentKey::for_spool(&content_key, tenant, queue, &day_key, entropy)
+            .map_err(unavailable)?;
+        let context = seal::wrap::spool_context(tenant, queue);
+        let sealed =
+            seal::seal(content.clone(), &content_key, &context, entropy).map_err(unavailable)?;
+        let header = ItemHeader {
+            wrapped_key: wrapped.octets().to_vec(),
+            ..header.clone()
+        };
+        Ok((sealed, header))
+    }
+
+    /// The plaintext of a spooled item, read in ranges.
+    pub(super) async fn open_content(
+        &self,
+        tenant: &TenantId,
+        queue: QueueId,
+        header: &ItemHeader,
+    ) -> Result<Arc<dyn Content>, StoreError> {
+        let day_key = self.day_key(tenant, header.day).await?;
+        let content_key = WrappedContentKey::from_octets(header.wrapped_key.clone())
+            .open_with_day_key(tenant, queue, &day_key)
+            .map_err(|_| StoreError::Corrupt("the key of a spooled message does not open"))?;
+        let sealed = self.parts.spool.content(tenant, queue).await?;
+        seal::open(
+            &sealed,
+            &content_key,
+            &seal::wrap::spool_context(tenant, queue),
+        )
+        .await
+        .map_err(|error| match error {
+            ContentError::Damaged => StoreError::Corrupt("a spooled message does not open"),
+            ContentError::Unavailable(source) => StoreError::Unavailable(source),
+        })
+    }
+
+    /// The spool key of a day; the first caller of the day makes it.
+    async fn day_key(&self, tenant: &TenantId, day: u64) -> Result<Key32, StoreError> {
+        let slot = (day, tenant.clone());
+        let known = self
+            .day_keys
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&slot)
+            .cloned();
+        if let Some(key) = known {
+            return Ok(key);
+        }
+        let key = self.fetch_or_make_day_key(tenant, day).await?;
+        let mut keys = self
+            .day_keys
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while keys.len() >= DAY_KEYS_KEPT {
+            keys.pop_first();
+        }
+        keys.insert(slot, key.clone());
+        Ok(key)
+    }
+
+    async fn fetch_or_make_day_key(
+        &self,
+        tenant: &TenantId,
+        day: u64,
+    ) -> Result<Key32, StoreError> {
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(day.to_be_bytes()) {
+            *to = from;
+        }
+        let reference = KeyRef {
+            tenant: tenant.clone(),
+            purpose: KeyPurpose::SpoolDay,
+            id,
+        };
+        let wrapped = match self.parts.keys.fetch(&reference).await {
+            Ok(wrapped) => wrapped,
+            Err(StoreError::NotFound) => {
+                let key = Key32::random(&*self.parts.entropy).map_err(unavailable)?;
+                let wrapped = self
+                    .parts
+                    .master
+                    .wrap(&reference, &key)
+                    .await
+                    .map_err(key_error)?;
+                match self.parts.keys.put(&reference, &wrapped).await {
+                    Ok(()) => return Ok(key),
+                    // Another node was first.
+                    Err(StoreError::AlreadyExists) => self.parts.keys.fetch(&reference).await?,
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        self.parts
+            .master
+            .unwrap(&reference, &wrapped)
+            .await
+            .map_err(key_error)
+    }
+}
+
+fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable(error.into())
+}
+
+fn key_error(error: KeyError) -> StoreError {
+    match error {
+        KeyError::Mismatch => StoreError::Corrupt("a key was wrapped with another master key"),
+        KeyError::NoEntropy(_) | KeyError::Unavailable(_) => unavailable(error),
+    }
+}
+
+/// Keys kept in memory: a handful of tenants over the days that a spool spans.
+const DAY_KEYS_KEPT: usize = 1024;

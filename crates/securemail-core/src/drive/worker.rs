@@ -1,0 +1,227 @@
+//! Takes what is due out of the spool, and tries again.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::{self, Either};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+
+use super::Relay;
+use super::deliver::{Delivery, Outgoing};
+use super::item::{DeliveryRecord, ItemHeader};
+use crate::StoreError;
+use crate::backend::{
+    DotClosed, FinalDot, ItemClass, Lease, Leased, RecipientOutcome, SessionOutcome,
+};
+use crate::mail;
+use crate::route::AttemptEvidence;
+use crate::vocab::{Concat, Content, UnixTime};
+
+/// An attempt of the worker is never called off.
+#[derive(Debug)]
+pub(super) struct AlwaysOpen;
+
+#[async_trait]
+impl FinalDot for AlwaysOpen {
+    async fn open(&self) -> Result<(), DotClosed> {
+        Ok(())
+    }
+}
+
+impl Relay {
+    /// Works until `stop` ends; then it takes nothing new and finishes what it began.
+    pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
+        let mut stop = std::pin::pin!(stop);
+        let mut running = FuturesUnordered::new();
+        let mut stopped = false;
+        while !(stopped && running.is_empty()) {
+            let room = self.settings.workers.saturating_sub(running.len());
+            let due = if stopped {
+                Ok(Vec::new())
+            } else {
+                self.take_due(room).await
+            };
+            let nothing = due.as_ref().is_ok_and(Vec::is_empty) || due.is_err();
+            for leased in due.unwrap_or_default() {
+                running.push(self.clone().retry_logged(leased));
+            }
+            if !nothing && running.len() < self.settings.workers {
+                continue;
+            }
+            let pause = self
+                .parts
+                .clock
+                .sleep_until(self.now().plus(self.settings.poll_every));
+            let wake = future::select(pause, stop.as_mut());
+            if running.is_empty() {
+                stopped |= matches!(wake.await, Either::Right(_));
+            } else if let Either::Right((Either::Right(_), _)) =
+                future::select(running.next(), wake).await
+            {
+                stopped = true;
+            }
+        }
+    }
+
+    /// Tries everything that is due now, once; returns how many deliveries that were.
+    ///
+    /// # Errors
+    /// Where the spool does not answer.
+    pub async fn work_once(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let due = self.take_due(self.settings.workers).await?;
+        let count = due.len();
+        future::join_all(
+            due.into_iter()
+                .map(|leased| self.clone().retry_logged(leased)),
+        )
+        .await;
+        Ok(count)
+    }
+
+    async fn take_due(&self, room: usize) -> Result<Vec<Leased>, StoreError> {
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        self.parts
+            .spool
+            .lease_due(self.now(), self.settings.attempt_lease, room)
+            .await
+    }
+
+    async fn retry_logged(self: Arc<Self>, leased: Leased) {
+        let lease = leased.lease.clone();
+        let attempt = Box::pin(self.retry(leased));
+        if let Err(error) = Box::pin(self.while_renewing(&lease, attempt)).await {
+            tracing::warn!(queue_id = %lease.delivery, %error, "a retry could not be finished");
+        }
+    }
+
+    /// Drives `attempt` to its end and keeps its lease alive meanwhile.
+    async fn while_renewing<T>(&self, lease: &Lease, attempt: impl Future<Output = T>) -> T {
+        let mut attempt = std::pin::pin!(attempt);
+        loop {
+            let half = self.now().plus(self.settings.attempt_lease / 2);
+            let pause = self.parts.clock.sleep_until(half);
+            match future::select(attempt.as_mut(), pause).await {
+                Either::Left((result, _)) => return result,
+                Either::Right(_) => {
+                    let more = self.settings.attempt_lease;
+                    if let Err(error) = self.parts.spool.renew(lease, self.now(), more).await {
+                        tracing::warn!(queue_id = %lease.delivery, %error, "lease not renewed");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn retry(&self, leased: Leased) -> Result<(), StoreError> {
+        let Leased {
+            lease,
+            class,
+            sealed_header,
+            sealed_state,
+            unsettled,
+        } = leased;
+        let key = lease.delivery.clone();
+        let header: ItemHeader = self.open_record(&key.tenant, key.queue, &sealed_header)?;
+        let mut record: DeliveryRecord = self.open_record(&key.tenant, key.queue, &sealed_state)?;
+        if unsettled && class == ItemClass::Content {
+            record.note(self.lost_attempt(&record));
+        }
+        let content = self.open_content(&key.tenant, key.queue, &header).await?;
+        let log = self
+            .log(&key.tenant)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let profile = match self.parts.directory.tenant(&key.tenant).await? {
+            Some(tenant) => tenant.profile_for(record.recipient.domain()),
+            None => crate::vocab::Profile::default(),
+        };
+        let domain = record.recipient.domain().clone();
+        let mut facts = header.facts();
+        facts.round_began = self.now();
+        let mut evidence = self.parts.inquirer.inquire(&domain, profile, facts).await?;
+        evidence.attempts.clone_from(&record.attempts);
+        let delivery = Delivery {
+            lease,
+            log,
+            record,
+            evidence,
+        };
+        match class {
+            ItemClass::Content => self.retry_content(&header, &content, delivery).await,
+            ItemClass::Notice | ItemClass::SenderMail => {
+                self.retry_own(class, &header, &content, delivery).await
+            }
+        }
+    }
+
+    async fn retry_content(
+        &self,
+        header: &ItemHeader,
+        content: &Arc<dyn Content>,
+        delivery: Delivery,
+    ) -> Result<(), StoreError> {
+        let possible_duplicate = delivery
+            .record
+            .attempts
+            .iter()
+            .any(|attempt| matches!(attempt.recipient, Some(RecipientOutcome::Unconfirmed)));
+        let outgoing: Arc<dyn Content> = if possible_duplicate {
+            Arc::new(Concat::new(mail::duplicate_mark(), content.clone()))
+        } else {
+            content.clone()
+        };
+        let Ok(signed) = self.sign(&outgoing).await else {
+            let due = self.now().plus(self.settings.own_fault_retry);
+            return self.put_off(delivery, due, Vec::new()).await;
+        };
+        let outgoing = Outgoing {
+            reverse_path: header.reverse_path.clone(),
+            content: signed,
+        };
+        let gate: Arc<dyn FinalDot> = Arc::new(AlwaysOpen);
+        let result = self.run_round(&outgoing, vec![delivery], &gate).await;
+        self.learn(&result).await;
+        for (delivery, verdict) in result {
+            self.settle_spooled(header, content, delivery, verdict)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// An attempt of which nothing is known: its node died, or lost its store. It may have reached
+    /// the peer (class U).
+    fn lost_attempt(&self, record: &DeliveryRecord) -> AttemptEvidence {
+        let host = record.attempts.last().map_or_else(
+            || record.recipient.domain().clone(),
+            |attempt| attempt.host.clone(),
+        );
+        AttemptEvidence {
+            host,
+            at: self.now(),
+            outcome: SessionOutcome::Completed,
+            recipient: Some(RecipientOutcome::Unconfirmed),
+        }
+    }
+
+    /// Does what is due in the vault, and tells whom it concerns.
+    ///
+    /// # Errors
+    /// Where the stores do not answer.
+    pub async fn sweep(&self) -> Result<usize, StoreError> {
+        let tells = self
+            .pickups
+            .sweep(self.now(), self.settings.workers)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let count = tells.len();
+        for tell in tells {
+            self.tell(tell).await?;
+        }
+        let before: UnixTime = self.now().minus(self.settings.remember_ended);
+        self.parts.spool.forget_ended(before).await?;
+        Ok(count)
+    }
+}
