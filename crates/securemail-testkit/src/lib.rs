@@ -7,3 +7,4 @@ pub mod lab;
 pub mod memory;
 pub mod sim;
 pub mod sink;
+pub mod twilio_fake;
