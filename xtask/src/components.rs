@@ -40,6 +40,7 @@ const FILES: [(&str, &str); 4] = [
 
 /// Installs what is missing and proves that all of it is there.
 pub(crate) fn install() -> Result<(), Failure> {
+    install_toolchain()?;
     let missing = missing_packages();
     if !missing.is_empty() {
         install_packages(&missing)?;
@@ -47,6 +48,16 @@ pub(crate) fn install() -> Result<(), Failure> {
     let still = missing_packages();
     if !still.is_empty() {
         return Err(Failure::new(format!("cannot be had: {}", still.join(", "))));
+    }
+    Ok(())
+}
+
+/// A minimal Rust has neither rustfmt nor clippy.
+fn install_toolchain() -> Result<(), Failure> {
+    for (part, package) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if output_of(command("cargo", &[part, "--version"])).is_err() {
+            run(command("rustup", &["component", "add", package]))?;
+        }
     }
     Ok(())
 }

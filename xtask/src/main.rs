@@ -21,6 +21,7 @@ cargo xtask COMMAND
 
   test           everything: checks, tests, then the tests against real components
   test --quick   checks and the tests that need no component
+  test --lab     only the tests against real components
   ci             checks only: format, tidy, clippy, documentation
   lab [CMD ..]   runs CMD, or a shell, inside a fresh lab of real servers
   tidy           layers, crate edges, licences, witnesses, lengths, words";
@@ -41,6 +42,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
         ["test"] => tests::full(),
         ["test", "--quick"] => tests::quick(),
+        ["test", "--lab"] => tests::lab_only(),
         ["ci"] => checks::alone(),
         ["tidy"] => tidy::run(),
         ["lab", words @ ..] => components::install().and_then(|()| lab::enter(words)),

@@ -32,6 +32,15 @@ pub(crate) fn full() -> Result<(), Failure> {
     steps.finish()
 }
 
+/// `cargo xtask test --lab`: only what needs real components.
+pub(crate) fn lab_only() -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    if steps.run("components", |_| components::install()) {
+        steps.run("tests against real components", in_the_lab);
+    }
+    steps.finish()
+}
+
 /// Builds every test target named `lab` as whoever we are, then runs them all in one lab, as root.
 fn in_the_lab(counts: &mut Counts) -> Result<(), Failure> {
     let programs = lab_programs()?;

@@ -17,7 +17,10 @@ pub(super) struct Source {
 impl Source {
     /// Reads every file that is tracked or new and not ignored.
     pub(super) fn tracked() -> Result<Vec<Self>, Failure> {
+        // A checkout of another user is read here, not run.
         let listing = [
+            "-c",
+            "safe.directory=*",
             "ls-files",
             "--cached",
             "--others",

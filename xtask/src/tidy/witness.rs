@@ -15,7 +15,10 @@ const SPOOLS: [&str; 4] = [
     "crates/securemail-core/src/drive/",
 ];
 
-const WITNESSES: [Sites; 4] = [
+/// Where rustls is told that a handshake is fine; the proof of the peer is `route::authenticate`.
+const HANDSHAKE: [&str; 1] = ["crates/securemail-smtp/src/net/tls.rs"];
+
+const WITNESSES: [Sites; 7] = [
     // What just came out of the sealer, or out of a store that took it sealed.
     Sites {
         witness: "SealedContent",
@@ -40,6 +43,18 @@ const WITNESSES: [Sites; 4] = [
     Sites {
         witness: "DsnCommitted",
         may: &SPOOLS,
+    },
+    Sites {
+        witness: "ClientCertVerified",
+        may: &HANDSHAKE,
+    },
+    Sites {
+        witness: "HandshakeSignatureValid",
+        may: &HANDSHAKE,
+    },
+    Sites {
+        witness: "ServerCertVerified",
+        may: &HANDSHAKE,
     },
 ];
 
