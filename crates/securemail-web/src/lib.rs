@@ -1,1 +1,21 @@
 //! The retrieval portal, the sender's form, and callbacks.
+//!
+//! [`portal_router`] gives an axum router over a
+//! [`PickupService`](securemail_core::drive::pickup::PickupService). It needs no JavaScript, loads
+//! nothing from elsewhere, and a GET or HEAD of it changes nothing.
+//!
+//! The router wants to know who asks: serve it with
+//! `into_make_service_with_connect_info::<SocketAddr>()`, or put
+//! `axum::extract::ConnectInfo<SocketAddr>` into the extensions of every request.
+
+pub mod client;
+mod message;
+mod portal;
+pub mod sanitise;
+mod stream;
+pub mod theme;
+pub mod words;
+
+pub use portal::{
+    CallbackAnswer, CarrierCallbacks, PortalError, PortalParts, PortalSettings, portal_router,
+};

@@ -92,7 +92,6 @@ pub struct PickupService {
     parts: PickupParts,
     records: RecordCipher,
     codes: Key32,
-    ledger: log::Log,
 }
 
 impl PickupService {
@@ -103,12 +102,10 @@ impl PickupService {
     pub async fn new(parts: PickupParts) -> Result<Self, KeyError> {
         let records = RecordCipher::new(parts.master.derive("pickup/record").await?);
         let codes = parts.master.derive("pickup/code").await?;
-        let ledger = log::Log::new(&parts).await?;
         Ok(Self {
             parts,
             records,
             codes,
-            ledger,
         })
     }
 

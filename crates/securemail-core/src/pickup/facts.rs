@@ -16,6 +16,8 @@ pub struct Facts {
     pub id: VaultId,
     /// Which message it came from; events carry it.
     pub queue: QueueId,
+    /// Which recipient of its envelope, counted from 0.
+    pub recipient_number: u16,
     /// The name of the organisation that recipients are shown.
     pub organisation: String,
     /// Who sent it. Personal.

@@ -110,6 +110,7 @@ impl PickupService {
             tenant: key.tenant.clone(),
             id: key.id,
             queue: deposit.delivery.queue,
+            recipient_number: deposit.delivery.recipient,
             organisation: tenant.display_name.clone(),
             sender: deposit.sender.clone(),
             recipient: deposit.recipient.clone(),
@@ -168,7 +169,11 @@ impl PickupService {
             Err(error) => return Err(error.into()),
         }
         let now = self.now();
-        self.log(pickup.facts(), Happened::Deposited, now).await?;
+        let mut happened = vec![Happened::Deposited];
+        if pickup.phone().is_none() {
+            happened.push(Happened::NumberMissing);
+        }
+        self.log(pickup.facts(), happened, now).await?;
         let durable = |pickup: &mut Pickup| {
             pickup.content_is_durable(now);
             Outcome::Write(())

@@ -1,64 +1,88 @@
 //! What happened to a pickup, as events of the tenant's log.
 //!
 //! For ordinary mail nobody learns when or where it was opened (P7): no event says that a link was
-//! followed, a code was right, or a message was read.
+//! followed, that a code was sent or was right, or that a message was read. The end of a message that
+//! was picked up looks like its end by the recipient's wish.
 
-use super::{PickupError, PickupParts, PickupService};
-use crate::backend::{KeyError, NewEvent};
+use super::{PickupError, PickupService};
+use crate::ledger::{Event, EventName, Log};
 use crate::pickup::{Ending, Facts};
-use crate::vocab::UnixTime;
+use crate::vocab::{PhoneNumber, ReversePath, UnixTime};
 
 /// What happened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Happened {
+#[derive(Debug)]
+pub(super) enum Happened<'a> {
+    AddressBlocked,
+    CodeFailed(&'a str),
+    CodeWrong,
     Deposited,
     Destroyed(Ending),
     Locked,
     NumberDoubted,
-    NumberGiven,
+    NumberGiven(&'a PhoneNumber),
+    NumberMissing,
     Released,
 }
 
-impl Happened {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Deposited => "vault.deposited",
-            // Not why: "grace over" would say that it was read, and when.
-            Self::Destroyed(Ending::GraceOver | Ending::RecipientsWish) => "vault.destroyed",
-            Self::Destroyed(Ending::Abandoned) => "vault.abandoned",
-            Self::Destroyed(Ending::Expired) => "vault.expired",
-            Self::Destroyed(Ending::NoticeRefused) => "vault.notice-refused",
-            Self::Destroyed(Ending::NumberNeverCame) => "vault.number-never-came",
-            Self::Locked => "pickup.locked",
-            Self::NumberDoubted => "pickup.number-doubted",
-            Self::NumberGiven => "pickup.number-given",
-            Self::Released => "pickup.released",
+impl Happened<'_> {
+    fn event(&self, facts: &Facts, now: UnixTime) -> Event {
+        let (name, reason) = match *self {
+            Self::AddressBlocked => (EventName::AddressBlocked, None),
+            Self::CodeFailed(why) => (EventName::CodeFailed, Some(why)),
+            Self::CodeWrong => (EventName::CodeWrong, None),
+            Self::Deposited => (EventName::ContentConsignment, Some(facts.reason.as_str())),
+            Self::Destroyed(ending) => ended(ending),
+            Self::Locked => (EventName::Locked, None),
+            Self::NumberDoubted => (
+                EventName::CodeFailed,
+                Some("the recipient or the carrier says that the number is wrong"),
+            ),
+            Self::NumberGiven(_) => (EventName::PhoneGiven, None),
+            Self::NumberMissing => (EventName::PhoneMissing, None),
+            Self::Released => (EventName::Released, None),
+        };
+        let event = Event::new(name, now, facts.queue)
+            .recipient(facts.recipient_number, &facts.recipient)
+            .sender(&ReversePath::Mailbox(facts.sender.clone()));
+        let event = match self {
+            Self::NumberGiven(phone) => event.phone(phone),
+            Self::AddressBlocked
+            | Self::CodeFailed(_)
+            | Self::CodeWrong
+            | Self::Deposited
+            | Self::Destroyed(_)
+            | Self::Locked
+            | Self::NumberDoubted
+            | Self::NumberMissing
+            | Self::Released => event,
+        };
+        match reason {
+            Some(reason) => event.reason(reason),
+            None => event,
         }
     }
 }
 
-/// Makes events.
-#[derive(Debug)]
-pub(super) struct Log;
-
-impl Log {
-    #[expect(
-        clippy::unused_async,
-        reason = "the events of the ledger need a derived key"
-    )]
-    pub(super) async fn new(_parts: &PickupParts) -> Result<Self, KeyError> {
-        Ok(Self)
-    }
-
-    fn event(&self, facts: &Facts, happened: Happened, now: UnixTime) -> NewEvent {
-        NewEvent {
-            time: now,
-            queue: facts.queue,
-            chained: format!("{} {} {}", happened.name(), facts.queue, now.as_millis())
-                .into_bytes(),
-            personal: Vec::new(),
-            index: Vec::new(),
-        }
+fn ended(ending: Ending) -> (EventName, Option<&'static str>) {
+    match ending {
+        // Not which of both: "the grace time is over" would say when it was read.
+        Ending::GraceOver | Ending::RecipientsWish => (EventName::Destroyed, None),
+        Ending::Abandoned => (
+            EventName::ContentConsignmentFailure,
+            Some("the content never became durable"),
+        ),
+        Ending::Expired => (
+            EventName::ContentHandoverFailure,
+            Some("not picked up in time"),
+        ),
+        Ending::NoticeRefused => (
+            EventName::ContentHandoverFailure,
+            Some("the recipient's host refused the notice"),
+        ),
+        Ending::NumberNeverCame => (
+            EventName::ContentHandoverFailure,
+            Some("no telephone number came in time"),
+        ),
     }
 }
 
@@ -66,11 +90,15 @@ impl PickupService {
     pub(super) async fn log(
         &self,
         facts: &Facts,
-        happened: Happened,
+        happened: Vec<Happened<'_>>,
         now: UnixTime,
     ) -> Result<(), PickupError> {
-        let event = self.ledger.event(facts, happened, now);
-        self.parts.audit.append(&facts.tenant, vec![event]).await?;
+        let log = Log::of_tenant(facts.tenant.clone(), &*self.parts.master).await?;
+        let entries: Result<Vec<_>, _> = happened
+            .into_iter()
+            .map(|happened| log.entry(happened.event(facts, now), &*self.parts.entropy))
+            .collect();
+        self.parts.audit.append(&facts.tenant, entries?).await?;
         Ok(())
     }
 }

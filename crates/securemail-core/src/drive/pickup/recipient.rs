@@ -241,6 +241,10 @@ impl PickupService {
                     Outcome::Write(())
                 };
                 self.change(&key, refund).await?;
+                let why = error.to_string();
+                self.log(pickup.facts(), vec![Happened::CodeFailed(&why)], now)
+                    .await?;
+
                 Ok(CodeRequested::Unavailable)
             }
         }
@@ -288,7 +292,11 @@ impl PickupService {
                 until: pickup.session_end(now),
                 token,
             }),
-            Checked::Wrong { left } => Verified::Wrong { left },
+            Checked::Wrong { left } => {
+                self.log(pickup.facts(), vec![Happened::CodeWrong], now)
+                    .await?;
+                Verified::Wrong { left }
+            }
         })
     }
 
@@ -304,7 +312,12 @@ impl PickupService {
             .pickups
             .block(&facts.tenant, AddressPrefix::of(client), until)
             .await?;
-        self.log(facts, Happened::Locked, now).await
+        let happened = vec![
+            Happened::CodeWrong,
+            Happened::Locked,
+            Happened::AddressBlocked,
+        ];
+        self.log(facts, happened, now).await
     }
 
     /// Opens the message for who holds link and session. Changes nothing.
@@ -387,6 +400,19 @@ impl PickupService {
         self.doubt(&key).await
     }
 
+    /// The carrier reports that the number of this message cannot receive codes; the sender is told,
+    /// once. A message that is over is none of the carrier's business any more.
+    ///
+    /// # Errors
+    /// Where that could not be written down; then it may be reported again.
+    pub async fn code_undeliverable(&self, id: VaultId) -> Result<(), PickupError> {
+        match self.locate(id).await {
+            Ok(pickup) => self.doubt(&pickup.facts().key()).await,
+            Err(PickupError::Unknown) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn doubt(&self, key: &crate::vocab::VaultKey) -> Result<(), PickupError> {
         let now = self.now();
         let doubt = |pickup: &mut Pickup| {
@@ -398,7 +424,7 @@ impl PickupService {
         };
         let (doubted, pickup) = self.change(key, doubt).await?;
         if doubted {
-            self.log(pickup.facts(), Happened::NumberDoubted, now)
+            self.log(pickup.facts(), vec![Happened::NumberDoubted], now)
                 .await?;
         }
         Ok(())

@@ -101,7 +101,7 @@ impl PickupService {
         }
     }
 
-    async fn locate(&self, id: VaultId) -> Result<Pickup, PickupError> {
+    pub(super) async fn locate(&self, id: VaultId) -> Result<Pickup, PickupError> {
         let key = self.parts.pickups.locate(id).await.map_err(unknown)?;
         let record = self.parts.pickups.load(&key).await.map_err(unknown)?;
         Ok(self.read(&record)?.pickup)

@@ -142,7 +142,8 @@ impl PickupService {
         // Only now: before, the record did not hold the wrapped key yet.
         self.erase_key(key, KeyPurpose::ContentKey).await?;
         if given {
-            self.log(pickup.facts(), Happened::NumberGiven, now).await?;
+            self.log(pickup.facts(), vec![Happened::NumberGiven(phone)], now)
+                .await?;
         }
         let notice = pickup
             .untold()
@@ -171,8 +172,12 @@ impl PickupService {
         };
         let (changed, pickup) = self.change(key, replace).await?;
         if changed {
-            self.log(pickup.facts(), Happened::NumberGiven, self.now())
-                .await?;
+            self.log(
+                pickup.facts(),
+                vec![Happened::NumberGiven(phone)],
+                self.now(),
+            )
+            .await?;
         }
         Ok(NumberGiven::Changed)
     }
@@ -192,7 +197,7 @@ impl PickupService {
         };
         let (released, pickup) = self.change(&key, release).await?;
         if released {
-            self.log(pickup.facts(), Happened::Released, self.now())
+            self.log(pickup.facts(), vec![Happened::Released], self.now())
                 .await?;
         }
         Ok(())

@@ -97,7 +97,7 @@ impl PickupService {
             Outcome::Write(stays)
         };
         let (stays, pickup) = self.change(key, finish).await?;
-        self.log(pickup.facts(), Happened::Destroyed(ending), now)
+        self.log(pickup.facts(), vec![Happened::Destroyed(ending)], now)
             .await?;
         if !stays {
             self.parts.pickups.erase(key).await?;
