@@ -1,6 +1,7 @@
 //! Conformance suites, back-ends in memory, simulated time, test CA, signed DNS in process.
 
 pub mod ca;
+pub mod conformance;
 pub mod dns;
 pub mod fakes;
 pub mod lab;

@@ -19,6 +19,12 @@ impl MemoryKeyStore {
     pub fn count(&self) -> usize {
         lock(&self.0).values().flatten().count()
     }
+
+    /// Whether any key that it holds consists of `octets`.
+    #[must_use]
+    pub fn leaves(&self, octets: &[u8]) -> bool {
+        lock(&self.0).values().flatten().any(|key| key.0 == octets)
+    }
 }
 
 #[async_trait]

@@ -1,0 +1,199 @@
+//! Several handles, as several processes have them, share one database and one vault.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Disk, NOW, event, item};
+use securemail_core::StoreError;
+use securemail_core::backend::{AuditSink, Directory, Settlement, Spool, Vault};
+use securemail_core::ledger::verify;
+use securemail_core::vocab::{TenantId, VaultId, VaultKey};
+use securemail_store_sqlite::{FileVault, OpenError, SqliteKeyStore, SqliteStore};
+use securemail_testkit::conformance::{Pattern, block_on, sealed};
+
+fn acme() -> TenantId {
+    "acme".parse().unwrap()
+}
+
+#[test]
+fn handles_share_leases_and_one_chain() {
+    block_on(async {
+        let disk = Disk::default();
+        let handles: Vec<_> = (0..3).map(|_| Arc::new(disk.store())).collect();
+        for n in 0..60 {
+            handles[0]
+                .commit(item(n, sealed(b"sealed")), NOW)
+                .await
+                .unwrap();
+        }
+        let mut workers = Vec::new();
+        for handle in handles.iter().chain(&handles) {
+            let spool = handle.clone();
+            workers.push(tokio::spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let leased = spool
+                        .lease_due(NOW, Duration::from_secs(60), 4)
+                        .await
+                        .unwrap();
+                    if leased.is_empty() {
+                        return mine;
+                    }
+                    for one in leased {
+                        let events = vec![event(1)];
+                        spool
+                            .settle(&one.lease, Settlement::Sent, events, NOW)
+                            .await
+                            .unwrap();
+                        mine.push(one.lease.delivery.queue);
+                    }
+                }
+            }));
+        }
+        let mut given = Vec::new();
+        for worker in workers {
+            given.extend(worker.await.unwrap());
+        }
+        assert_eq!(given.len(), 60);
+        assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), 60);
+        let page = handles[2].page(&acme(), 0, 999).await.unwrap();
+        assert_eq!(page.events.len(), 120);
+        verify(&page.events).unwrap();
+        handles[1].check().await.unwrap();
+    });
+}
+
+#[test]
+fn opening_takes_nothing_from_a_handle_that_writes() {
+    block_on(async {
+        let disk = Disk::default();
+        let vault = FileVault::open(&disk.path("vault")).unwrap();
+        let store = disk.store();
+        let mut running = Vec::new();
+        for n in 0..6_u8 {
+            let (vault, store) = (vault.clone(), store.clone());
+            running.push(tokio::spawn(async move {
+                let body = Pattern {
+                    size: 2_000_000,
+                    seed: n.into(),
+                }
+                .sealed();
+                vault.store(&vault_key(n), NOW, &body).await.unwrap();
+                store.commit(item(n.into(), body), NOW).await.unwrap();
+            }));
+        }
+        while !running.iter().all(tokio::task::JoinHandle::is_finished) {
+            FileVault::open(&disk.path("vault")).unwrap();
+            drop(disk.store());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for one in running {
+            one.await.unwrap();
+        }
+        for n in 0..6_u8 {
+            vault.open(&vault_key(n)).await.unwrap();
+            store
+                .content(&acme(), common::queue(n.into()))
+                .await
+                .unwrap();
+        }
+    });
+}
+
+fn vault_key(n: u8) -> VaultKey {
+    VaultKey {
+        tenant: acme(),
+        id: VaultId::from_bytes([n; 16]),
+    }
+}
+
+#[test]
+fn what_a_killed_writer_left_is_swept() {
+    block_on(async {
+        let disk = Disk::default();
+        let body = Pattern {
+            size: 600_000,
+            seed: 1,
+        }
+        .sealed();
+        let store = disk.store();
+        store.commit(item(1, body.clone()), NOW).await.unwrap();
+        drop(FileVault::open(&disk.path("vault")).unwrap());
+        let left = disk.path("store.db-contents").join("acme").join("left.0");
+        let half = disk.path("vault").join("incoming").join("acme.00.0");
+        for path in [&left, &half] {
+            std::fs::write(path, b"half").unwrap();
+        }
+        drop(store);
+        drop(FileVault::open(&disk.path("vault")).unwrap());
+        let store = disk.store();
+        assert!(!left.exists() && !half.exists(), "left behind");
+        store
+            .content(&acme(), common::queue(1))
+            .await
+            .expect("what is named stays");
+    });
+}
+
+#[test]
+fn another_kind_or_a_newer_schema_is_refused() {
+    let disk = Disk::default();
+    drop(disk.store());
+    let store = disk.path("store.db");
+    assert!(matches!(
+        SqliteKeyStore::open(&store),
+        Err(OpenError::Kind(_))
+    ));
+    let newer = disk.path("newer.db");
+    drop(common::open(&newer));
+    let db = rusqlite::Connection::open(&newer).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    let opened = SqliteStore::open(&newer, common::settings());
+    assert!(matches!(opened, Err(OpenError::Newer { found: 99, .. })));
+    std::fs::write(disk.path("text"), vec![b'x'; 9000]).unwrap();
+    let opened = SqliteStore::open(&disk.path("text"), common::settings());
+    assert!(matches!(opened, Err(OpenError::Database(_))), "{opened:?}");
+}
+
+#[test]
+fn addresses_and_numbers_stand_nowhere_in_clear() {
+    block_on(async {
+        let disk = Disk::default();
+        let store = disk.store();
+        let recipient = "bob.example@example.net".parse().unwrap();
+        let number = "+31600000001".parse().unwrap();
+        store.put_phone(&acme(), &recipient, &number).await.unwrap();
+        for entry in std::fs::read_dir(disk.dir()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                let text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+                assert!(!text.contains("bob.example") && !text.contains("31600000001"));
+            }
+        }
+        assert_eq!(
+            store.phone(&acme(), &recipient).await.unwrap(),
+            Some(number)
+        );
+    });
+}
+
+#[test]
+fn a_record_under_another_key_is_damage_not_absence() {
+    block_on(async {
+        let disk = Disk::default();
+        let recipient = "bob@example.net".parse().unwrap();
+        let number = "+31600000001".parse().unwrap();
+        disk.store()
+            .put_phone(&acme(), &recipient, &number)
+            .await
+            .unwrap();
+        let db = rusqlite::Connection::open(disk.path("store.db")).unwrap();
+        db.execute("UPDATE phones SET sealed = x'0102'", [])
+            .unwrap();
+        let found = disk.store().phone(&acme(), &recipient).await;
+        assert!(matches!(found, Err(StoreError::Corrupt(_))), "{found:?}");
+    });
+}
