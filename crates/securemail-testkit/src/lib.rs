@@ -6,6 +6,7 @@ pub mod dns;
 pub mod fakes;
 pub mod lab;
 pub mod memory;
+pub mod sabotage;
 pub mod sim;
 pub mod sink;
 pub mod twilio_fake;

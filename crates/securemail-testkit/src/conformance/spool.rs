@@ -208,6 +208,7 @@ pub async fn s3_committed_is_durable(harness: &impl SpoolHarness) {
     let SpoolWithLog { spool, .. } = harness.reopen(old).await;
     assert!(due(&*spool, 2).await.is_empty(), "S3: due too early");
     let leased = due(&*spool, 5).await;
+    assert_eq!(leased.len(), 2, "S3: deliveries are lost");
     let order: Vec<_> = leased.iter().map(|l| l.lease.delivery.recipient).collect();
     assert_eq!(order, [1, 0], "S3: the longest due first");
     assert_eq!(leased[0].class, ItemClass::Content, "S3: class");
@@ -244,7 +245,7 @@ pub async fn s3_large_content_is_durable(harness: &impl SpoolHarness) {
     let body = spool
         .content(&tenant("acme"), key(1).queue)
         .await
-        .expect("content");
+        .expect("S3: content");
     assert_eq!(bytes(&body).await, bytes(&large).await, "S3: content");
     let leased = due(&*spool, 0).await;
     settle(&*spool, &leased[0].lease, Settlement::Sent).await;
