@@ -323,9 +323,16 @@ pub(super) enum TlsaFacts<'a> {
     /// No records that are proved; the rule says why.
     Absent(Rule),
     /// It cannot be told, so the host cannot be used (RFC 7672, section 2.1.2).
-    Failed(Trouble),
-    /// Signed records at this name.
-    Records(&'a DnsName, &'a [Tlsa]),
+    Failed(Trouble, Rule),
+    /// Signed records.
+    Records {
+        /// The name that they stand for.
+        base: &'a DnsName,
+        /// They stand behind an alias.
+        aliased: bool,
+        /// The records.
+        records: &'a [Tlsa],
+    },
 }
 
 /// Reads the TLSA lookups, one candidate after the other.
@@ -341,11 +348,22 @@ pub(super) fn tlsa<'a>(
         };
         let chain = walk(evidence, &owner, RecordKind::Tlsa)?;
         if let Some(trouble) = chain.trouble {
-            return Ok(TlsaFacts::Failed(trouble));
+            let rule = match (&chain.answer.outcome, bases.first() == Some(base)) {
+                // An answer without its proof: stripping the records gives just this.
+                (Outcome::Failed(LookupFailure::Malformed), _) => Rule::T07,
+                (_, true) if bases.len() > 1 => Rule::T06,
+                (_, _) => Rule::T05,
+            };
+            return Ok(TlsaFacts::Failed(trouble, rule));
         }
         match &chain.answer.outcome {
             Outcome::Tlsa(records) if chain.is_secure() => {
-                return Ok(TlsaFacts::Records(base, records));
+                let aliased = !chain.aliases.is_empty();
+                return Ok(TlsaFacts::Records {
+                    base,
+                    aliased,
+                    records,
+                });
             }
             Outcome::Tlsa(_) => rule = Rule::T04,
             _ if !chain.is_secure() => rule = Rule::T04,

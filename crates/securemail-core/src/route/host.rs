@@ -96,7 +96,7 @@ impl Context<'_> {
             .filter(|address| self.settings.allows(*address))
             .collect();
         let (sni, authenticate) = match tlsa {
-            Requirement::Dane { base, records } => self.dane(host, base, records, findings),
+            Requirement::Dane(dane) => self.dane(host, dane, findings),
             Requirement::Certificate { unusable } => {
                 self.check_certificate_is_enough(host, unusable, authority, findings)?;
                 (host.clone(), Authentication::Pkix { name: host.clone() })
@@ -175,8 +175,11 @@ impl Context<'_> {
             return Err(Obstacle::Transient);
         };
         let (base, records) = match facts {
-            TlsaFacts::Failed(trouble) => {
-                findings.exclude(Rule::T05, &subject, trouble_in_words(trouble));
+            TlsaFacts::Failed(trouble, rule) => {
+                findings.exclude(rule, &subject, trouble_in_words(trouble));
+                if self.sts.is_some() {
+                    findings.note(Rule::X05, &subject, "");
+                }
                 return Err(self.unanswered(trouble));
             }
             TlsaFacts::Absent(_) if found.bases.is_empty() => {
@@ -186,7 +189,16 @@ impl Context<'_> {
                 findings.note(rule, &subject, "");
                 return Ok(Requirement::Certificate { unusable: false });
             }
-            TlsaFacts::Records(base, records) => (base, records),
+            TlsaFacts::Records {
+                base,
+                aliased,
+                records,
+            } => {
+                if aliased {
+                    findings.note(Rule::T08, &subject, "");
+                }
+                (base, records)
+            }
         };
         note_unusable(records, &subject, findings);
         let usable = dane::usable(records);
@@ -202,10 +214,14 @@ impl Context<'_> {
         if !self.mx_secure {
             findings.note(Rule::T10, &subject, "");
         }
-        Ok(Requirement::Dane {
+        if self.evidence.port != 25 {
+            findings.note(Rule::T09, &subject, format!("port {}", self.evidence.port));
+        }
+        Ok(Requirement::Dane(Dane {
             base,
             records: usable,
-        })
+            aliased: found.rule != Rule::Ad01,
+        }))
     }
 
     /// Whether the domain's MTA-STS policy lets the host in (RFC 8461, section 4.1).
@@ -216,7 +232,7 @@ impl Context<'_> {
         findings: &mut Findings,
     ) -> Result<Listed, Obstacle> {
         let subject = Subject::Host(host.clone());
-        let has_dane = matches!(tlsa, Requirement::Dane { .. });
+        let has_dane = matches!(tlsa, Requirement::Dane(_));
         let Some(policy) = &self.sts else {
             findings.note(if has_dane { Rule::X01 } else { Rule::X13 }, &subject, "");
             return Ok(Listed::No);
@@ -224,7 +240,7 @@ impl Context<'_> {
         match (policy.mode, policy.names(host)) {
             (StsMode::Enforce, true) => {
                 let rule = match tlsa {
-                    Requirement::Dane { .. } => Rule::X02,
+                    Requirement::Dane(_) => Rule::X02,
                     Requirement::Certificate { unusable: true } => Rule::X06,
                     Requirement::Certificate { unusable: false } => Rule::X08,
                 };
@@ -287,17 +303,21 @@ impl Context<'_> {
     fn dane(
         &self,
         host: &DnsName,
-        base: &DnsName,
-        records: Vec<Tlsa>,
+        Dane {
+            base,
+            records,
+            aliased,
+        }: Dane<'_>,
         findings: &mut Findings,
     ) -> (DnsName, Authentication) {
         let subject = Subject::Host(host.clone());
         // RFC 7672, section 3.2.2: an insecurely found host may bear its own name only.
         let (rule, mut names) = if self.mx_secure {
-            let rule = match (self.implicit, base == host) {
-                (true, _) => Rule::N05,
-                (false, true) => Rule::N01,
-                (false, false) => Rule::N02,
+            let rule = match (self.implicit, aliased, base == host) {
+                (true, _, _) => Rule::N05,
+                (false, false, _) => Rule::N01,
+                (false, true, false) => Rule::N02,
+                (false, true, true) => Rule::N03,
             };
             let names = [base, &self.evidence.domain, &self.expanded];
             (rule, names.map(Clone::clone).to_vec())
@@ -414,10 +434,18 @@ enum Requirement<'a> {
         unusable: bool,
     },
     /// A match.
-    Dane {
-        base: &'a DnsName,
-        records: Vec<Tlsa>,
-    },
+    Dane(Dane<'a>),
+}
+
+/// A match that is demanded.
+#[derive(Debug)]
+struct Dane<'a> {
+    /// The name at which the records stand.
+    base: &'a DnsName,
+    /// The records that count.
+    records: Vec<Tlsa>,
+    /// The host is an alias.
+    aliased: bool,
 }
 
 /// How the MTA-STS policy speaks of a host.

@@ -102,9 +102,9 @@ fn without_proof(
     let found = facts::addresses(evidence, host).ok()?;
     let nothing_published = match facts::tlsa(evidence, &found.bases).ok()? {
         TlsaFacts::Absent(_) => true,
-        TlsaFacts::Failed(_) => return None,
-        TlsaFacts::Records(_, records) if dane::usable(records).is_empty() => false,
-        TlsaFacts::Records(..) => return None,
+        TlsaFacts::Failed(..) => return None,
+        TlsaFacts::Records { records, .. } if dane::usable(records).is_empty() => false,
+        TlsaFacts::Records { .. } => return None,
     };
     let mut addresses = found.addresses;
     addresses.retain(|address| settings.allows(*address));

@@ -64,7 +64,6 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
         }
         Obstacle::Incapable => {
             if ending.evidence.message.vault_possible {
-                findings.note(Rule::R05, &Subject::Message, "");
                 return Route::Vault {
                     reason: VaultReason::Incapable,
                 };

@@ -9,7 +9,9 @@ use super::host::{Admitted, Context, Obstacle, Views, trouble_in_words, was_ever
 use super::mta_sts::StsPolicy;
 use super::outcome::{self, Ending};
 use super::sessions::{self, Sessions};
-use super::{Decision, DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason};
+use super::{
+    Authentication, Decision, DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason,
+};
 use crate::backend::{TransportPolicy, VantageView};
 use crate::vocab::{DnsName, EnhancedStatus, Mx, MxTarget, Outcome, Question, Security, UnixTime};
 
@@ -82,6 +84,13 @@ impl Judge<'_> {
         // What was said on a proved session is final, whatever the DNS says now.
         if let Some(route) = self.refused(findings) {
             return route;
+        }
+        if sessions::unconfirmed_before(self.evidence) {
+            findings.note(
+                Rule::R09,
+                &self.domain(),
+                "what follows is a possible duplicate",
+            );
         }
         let judged = match self.hosts(findings) {
             Ok(judged) => judged,
@@ -181,6 +190,11 @@ impl Judge<'_> {
         match sessions::failed(attempt, &admitted, self.evidence) {
             Some((obstacle, rule, fact)) => {
                 findings.exclude(rule, &subject, fact);
+                let by_certificate =
+                    matches!(admitted.hop.authenticate, Authentication::Pkix { .. });
+                if obstacle == Obstacle::Published && admitted.published && by_certificate {
+                    findings.note(Rule::X10, &subject, "");
+                }
                 Err(obstacle)
             }
             None => Ok(admitted),

@@ -55,6 +55,15 @@ pub(super) fn unconfirmed(evidence: &Evidence, now: UnixTime) -> Option<UnixTime
     (until > now).then_some(until)
 }
 
+/// Whether the peer may have the message from a session before.
+pub(super) fn unconfirmed_before(evidence: &Evidence) -> bool {
+    evidence.attempts.iter().any(is_unconfirmed)
+}
+
+fn is_unconfirmed(attempt: &AttemptEvidence) -> bool {
+    attempt.recipient == Some(RecipientOutcome::Unconfirmed)
+}
+
 /// A permanent refusal on a proved session.
 pub(super) fn refusal(evidence: &Evidence) -> Option<&Reply> {
     let of_attempt = |attempt: &'_ AttemptEvidence| match &attempt.recipient {
