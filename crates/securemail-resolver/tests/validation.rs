@@ -112,19 +112,19 @@ async fn keys_that_do_not_come_are_not_called_a_forgery() {
 }
 
 #[tokio::test]
-async fn a_key_lost_once_is_asked_for_again() {
-    let dns = zones().start().await.unwrap();
-    let mut settings = settings(&dns);
-    settings.try_timeout = Duration::from_millis(200);
-    let resolver = build(&settings);
-    dns.inject(Fault::SilentFor {
-        kind: "DNSKEY".into(),
-    });
-    let (answer, ()) = tokio::join!(tlsa(&resolver, "mx.good.test"), async {
-        tokio::time::sleep(Duration::from_millis(600)).await;
-        dns.heal();
-    });
-    assert_eq!(answer.security, Security::Secure, "{answer:?}");
+async fn a_key_or_digest_lost_once_is_asked_for_again() {
+    for kind in ["DNSKEY", "DS"] {
+        let dns = zones().start().await.unwrap();
+        let mut settings = settings(&dns);
+        settings.try_timeout = Duration::from_millis(200);
+        let resolver = build(&settings);
+        dns.inject(Fault::SilentFor { kind: kind.into() });
+        let (answer, ()) = tokio::join!(tlsa(&resolver, "mx.good.test"), async {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            dns.heal();
+        });
+        assert_eq!(answer.security, Security::Secure, "{kind}: {answer:?}");
+    }
 }
 
 #[tokio::test]
