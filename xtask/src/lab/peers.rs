@@ -32,7 +32,7 @@ pub(super) const PEERS: [Peer; 5] = [
         name: "dane",
         address: "127.0.0.11",
         shows: Shows::Certificate,
-        names: &["mx.dane.test", "mx.bogus.test"],
+        names: &["mx.dane.test", "mx.bogus.test", "mx.sender.test"],
     },
     Peer {
         name: "pkix",

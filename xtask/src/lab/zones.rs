@@ -107,15 +107,17 @@ fn recipients(folder: &Folder, peers: &[Peer]) -> Result<Vec<Zone>, Failure> {
     Ok(zones)
 }
 
-/// The domain that sends, with its DKIM keys.
+/// The domain that sends, with its DKIM keys. Its own mail, such as a DSN, can be proved.
 fn sender(folder: &Folder) -> Result<Zone, Failure> {
     let keys = folder.below("dkim")?;
     keys.shell(
         "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.pem; \
          openssl genpkey -algorithm ED25519 -out ed25519.pem; chmod 644 *.pem",
     )?;
-    let mut records = String::from(
-        "@ A 127.0.0.2\n@ TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n@ MX 10 mx\nmx A 127.0.0.2\n",
+    let digest = peers::key_digest(folder, "dane")?;
+    let mut records = format!(
+        "@ TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n@ MX 10 mx\nmx A 127.0.0.11\n\
+         _25._tcp.mx TLSA 3 1 1 {digest}\n"
     );
     for (selector, algorithm) in SELECTORS {
         // RFC 8463, section 4.2: the Ed25519 key stands bare, the RSA key as SubjectPublicKeyInfo.

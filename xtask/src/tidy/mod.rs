@@ -1,5 +1,6 @@
 //! Rules that no compiler checks: layers, crate edges, licences, witnesses, lengths, words.
 
+mod clauses;
 mod crates;
 mod golden;
 mod layers;
@@ -21,6 +22,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     breaches.extend(text::check(&sources));
     breaches.extend(golden::check(&sources));
     breaches.extend(promises::check(&sources));
+    breaches.extend(clauses::check(&sources));
     breaches.extend(crates::check()?);
     for breach in &breaches {
         println!("{breach}");
