@@ -20,6 +20,7 @@
 
 pub mod audit;
 mod content;
+mod deliveries;
 pub mod directory;
 pub mod domain_memory;
 pub mod keys;

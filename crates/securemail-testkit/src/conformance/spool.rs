@@ -7,12 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    AuditSink, Claim, DeliveryState, Due, Intent, ItemClass, Lease, Leased, NewDelivery, NewEvent,
-    NewItem, ResubmissionKey, Settlement, Spool,
+    AuditSink, Claim, DeliveryState, Due, Intent, ItemClass, Lease, NewDelivery, Settlement, Spool,
 };
-use securemail_core::vocab::{DeliveryKey, KeyedHash, QueueId, UnixTime};
 
-use super::{NOW, Pattern, bytes, sealed, tenant};
+use super::deliveries::{
+    MINUTE, at, commit, deferred, delivery, due, earlier, event, granted, intend, intent, item,
+    key, settle, state, submission,
+};
+use super::{NOW, Pattern, bytes, tenant};
 
 /// Makes one test for each clause of the contract of `Spool`.
 #[macro_export]
@@ -65,8 +67,6 @@ pub trait SpoolHarness: Send + Sync {
     /// The one that was last given, as a new process would open it.
     async fn reopen(&self, old: SpoolWithLog) -> SpoolWithLog;
 }
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// **S1** When `intend` returns `Ok`, the granted intents are durable.
 pub async fn s1_granted_is_durable(harness: &impl SpoolHarness) {
@@ -653,111 +653,4 @@ pub async fn forgotten_is_what_ended_before(harness: &impl SpoolHarness) {
         Some(DeliveryState::Queued),
         "what is queued stays"
     );
-}
-
-fn at(secs: u64) -> UnixTime {
-    NOW.plus(Duration::from_secs(secs))
-}
-
-fn key(n: u8) -> DeliveryKey {
-    DeliveryKey {
-        tenant: tenant("acme"),
-        queue: QueueId::from_bytes([n; 16]),
-        recipient: 0,
-    }
-}
-
-fn submission(n: u8) -> ResubmissionKey {
-    ResubmissionKey(KeyedHash::from_bytes([n; 32]))
-}
-
-fn intent(n: u8, resubmission: Option<u8>) -> Intent {
-    Intent {
-        delivery: key(n),
-        resubmission: resubmission.map(submission),
-        events: Vec::new(),
-    }
-}
-
-fn delivery(recipient: u16, due: Due) -> NewDelivery {
-    NewDelivery {
-        recipient,
-        lease: None,
-        resubmission: None,
-        due,
-        sealed_state: b"state".to_vec(),
-    }
-}
-
-fn item(n: u8, octets: &[u8], deliveries: Vec<NewDelivery>) -> NewItem {
-    NewItem {
-        tenant: tenant("acme"),
-        queue: key(n).queue,
-        class: ItemClass::Content,
-        sealed_header: b"header".to_vec(),
-        content: sealed(octets),
-        deliveries,
-        events: Vec::new(),
-    }
-}
-
-fn event(n: u8) -> NewEvent {
-    NewEvent {
-        time: NOW,
-        queue: key(n).queue,
-        chained: format!("event {n}").into_bytes(),
-        personal: b"personal".to_vec(),
-        index: Vec::new(),
-    }
-}
-
-fn deferred(due: Due) -> Settlement {
-    let sealed_state = b"new state".to_vec();
-    Settlement::Deferred { due, sealed_state }
-}
-
-async fn intend(spool: &dyn Spool, intent: Intent, secs: u64) -> Claim {
-    let claims = spool.intend(vec![intent], at(secs), MINUTE).await;
-    claims.expect("intend").remove(0)
-}
-
-#[track_caller]
-fn granted(claim: Claim) -> (Lease, bool) {
-    match claim {
-        Claim::Granted { lease, unclear } => (lease, unclear),
-        Claim::Earlier(earlier) => panic!("S2: not granted: {earlier:?}"),
-    }
-}
-
-#[track_caller]
-fn earlier(claim: Claim) -> (DeliveryKey, DeliveryState) {
-    match claim {
-        Claim::Earlier(earlier) => (earlier.delivery, earlier.state),
-        Claim::Granted { .. } => panic!("S2: granted twice"),
-    }
-}
-
-async fn commit(spool: &dyn Spool, n: u8, due: Due) {
-    let item = item(n, b"sealed", vec![delivery(0, due)]);
-    spool.commit(item, NOW).await.expect("commit");
-}
-
-async fn due(spool: &dyn Spool, secs: u64) -> Vec<Leased> {
-    spool
-        .lease_due(at(secs), MINUTE, 9)
-        .await
-        .expect("lease_due")
-}
-
-async fn settle(spool: &dyn Spool, lease: &Lease, settlement: Settlement) {
-    let settled = spool.settle(lease, settlement, Vec::new(), NOW).await;
-    settled.expect("settle");
-}
-
-async fn state(spool: &dyn Spool, n: u8) -> Option<DeliveryState> {
-    match spool.state(&key(n)).await {
-        Ok(state) => Some(state),
-        Err(StoreError::NotFound) => None,
-        Err(error) => panic!("state: {error}"),
-    }
 }
