@@ -14,6 +14,7 @@
 #![expect(
     clippy::missing_panics_doc,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a clause panics where it is broken"
 )]
