@@ -1,6 +1,6 @@
 //! What happened to a message, line by line, in words.
 
-use crate::route::{Decision, DeferClass, Route, VaultReason};
+use crate::route::Decision;
 
 use super::event::{EventName, Fact};
 use super::log::{PersonalPart, ReadEvent};
@@ -34,7 +34,7 @@ fn details(event: &ReadEvent) -> String {
         PersonalPart::Damaged => "DAMAGED: the details are not those that were logged".to_owned(),
         PersonalPart::Erased => "details erased".to_owned(),
         PersonalPart::Kept(_) => {
-            const SHOWN: [(Fact, &str); 9] = [
+            const SHOWN: [(Fact, &str); 8] = [
                 (Fact::Sender, "from "),
                 (Fact::Account, "account "),
                 (Fact::Client, "client "),
@@ -43,58 +43,23 @@ fn details(event: &ReadEvent) -> String {
                 (Fact::Reply, ""),
                 (Fact::PhoneEnd, "number ending in "),
                 (Fact::ContentDigest, "SHA-256 "),
-                (Fact::Reason, ""),
             ];
-            let decided = event.fact(Fact::Decision).map(decision);
+            let why = event.fact(Fact::Reason).map(str::to_owned);
+            let why = why.or_else(|| event.fact(Fact::Decision).map(decision));
+            let why = why.map(|why| why.trim_end_matches('.').to_owned());
             let facts = SHOWN
                 .iter()
                 .filter_map(|(fact, label)| Some(format!("{label}{}", event.fact(*fact)?)));
-            decided
-                .into_iter()
-                .chain(facts)
-                .collect::<Vec<_>>()
-                .join(", ")
+            why.into_iter().chain(facts).collect::<Vec<_>>().join(", ")
         }
     }
 }
 
 fn decision(json: &str) -> String {
-    let Ok(decision) = serde_json::from_str::<Decision>(json) else {
-        return "written by another version of this program".to_owned();
-    };
-    let route = match &decision.route {
-        Route::Bounce { status, .. } => format!("back to the sender ({status})"),
-        Route::Defer { class, not_before } => {
-            format!("wait until {not_before} ({})", defer_words(*class))
-        }
-        Route::Deliver(hops) => {
-            let hosts: Vec<_> = hops.iter().map(|hop| hop.host.as_str()).collect();
-            format!("deliver to {}", hosts.join(" or "))
-        }
-        Route::Vault { reason } => format!("vault ({})", vault_words(*reason)),
-    };
-    format!("{}: {route}", decision.domain)
-}
-
-const fn defer_words(class: DeferClass) -> &'static str {
-    match class {
-        DeferClass::NoPath => "no safe way; looking again before that is believed",
-        DeferClass::Transient => "something did not answer",
-        DeferClass::Suspicious => "something is wrong that an attack would look like",
-        DeferClass::UnprovedDenial => "a denial without proof",
-        DeferClass::OwnFault => "our own fault",
-        DeferClass::Unconfirmed => "the host may have it already",
-    }
-}
-
-const fn vault_words(reason: VaultReason) -> &'static str {
-    match reason {
-        VaultReason::DowngradeConsented => "the domain was safer before; the sender agreed",
-        VaultReason::Incapable => "the host cannot take the message",
-        VaultReason::NoSecurePath => "no safe way can be proved",
-        VaultReason::Unreachable => "no host could be reached",
-        VaultReason::Required => "the vault is required",
-    }
+    serde_json::from_str::<Decision>(json).map_or_else(
+        |_| "written by another version of this program".to_owned(),
+        |decision| decision.sentence(),
+    )
 }
 
 const fn words(name: EventName) -> &'static str {
