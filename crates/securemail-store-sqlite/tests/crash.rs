@@ -11,7 +11,7 @@ use securemail_core::backend::WrappedKey;
 use securemail_core::backend::{AuditSink, KeyPurpose, KeyRef, KeyStore, Settlement, Spool, Vault};
 use securemail_core::ledger::verify;
 use securemail_core::vocab::{VaultId, VaultKey};
-use securemail_store_sqlite::{FileVault, SqliteKeyStore};
+use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore};
 use securemail_testkit::conformance::{Pattern, block_on, bytes};
 
 const DIR: &str = "SECUREMAIL_CRASH_TEST_DIR";
@@ -19,7 +19,7 @@ const FIRST: &str = "SECUREMAIL_CRASH_TEST_FIRST";
 
 /// Content number `n`: every third is large enough for a file.
 fn content(n: u64) -> Pattern {
-    let size = if n % 3 == 0 { 400_000 } else { 4_000 };
+    let size = if n.is_multiple_of(3) { 400_000 } else { 4_000 };
     Pattern { size, seed: n }
 }
 
@@ -58,7 +58,7 @@ fn child_writes_until_it_is_killed() {
                         .await
                         .unwrap();
                     say(&format!("put {n}"));
-                    if n % 5 == 0 {
+                    if n.is_multiple_of(5) {
                         keys.erase(&key_ref(n)).await.unwrap();
                         say(&format!("erased {n}"));
                     }
@@ -157,7 +157,7 @@ fn killed_at_any_moment_nothing_acknowledged_is_lost() {
                     let found = vault.open(&vault_key(*n)).await.expect("stored, and lost");
                     assert_eq!(bytes(&found).await, wanted, "object {n}");
                 }
-                "put" if n % 5 != 0 => {
+                "put" if !n.is_multiple_of(5) => {
                     keys.fetch(&key_ref(*n)).await.expect("put, and lost");
                 }
                 "erased" => {
@@ -175,29 +175,7 @@ fn killed_at_any_moment_nothing_acknowledged_is_lost() {
             .filter(|(what, _)| what == "committed")
             .count();
         assert!(log.events.len() >= commits, "events of commits are missing");
-        // Everything that stands can be delivered: each item has its content.
-        let mut delivered = 0;
-        loop {
-            let leased = store
-                .lease_due(NOW, Duration::from_secs(60), 100)
-                .await
-                .unwrap();
-            if leased.is_empty() {
-                break;
-            }
-            for one in leased {
-                let key = &one.lease.delivery;
-                store
-                    .content(&key.tenant, key.queue)
-                    .await
-                    .expect("an item without content");
-                store
-                    .settle(&one.lease, Settlement::Sent, vec![], NOW)
-                    .await
-                    .unwrap();
-                delivered += 1;
-            }
-        }
+        let delivered = deliver_everything(&store).await;
         assert!(delivered >= commits, "{delivered} of {commits}");
         drop(store);
         drop(disk.store());
@@ -206,4 +184,28 @@ fn killed_at_any_moment_nothing_acknowledged_is_lost() {
         let incoming = std::fs::read_dir(disk.path("vault").join("incoming")).unwrap();
         assert_eq!(incoming.count(), 0, "half written objects are left");
     });
+}
+
+/// Everything that stands can be delivered: each item has its content. Gives how many.
+async fn deliver_everything(store: &SqliteStore) -> usize {
+    let mut delivered = 0;
+    loop {
+        let leased = store
+            .lease_due(NOW, Duration::from_secs(60), 100)
+            .await
+            .unwrap();
+        if leased.is_empty() {
+            return delivered;
+        }
+        for one in leased {
+            let key = &one.lease.delivery;
+            let content = store.content(&key.tenant, key.queue).await;
+            content.expect("an item without content");
+            store
+                .settle(&one.lease, Settlement::Sent, vec![], NOW)
+                .await
+                .unwrap();
+            delivered += 1;
+        }
+    }
 }

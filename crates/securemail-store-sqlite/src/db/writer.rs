@@ -271,15 +271,20 @@ impl Thread {
 
     /// Empties the WAL, so that nothing erased stands in it. False where another process reads.
     fn tidy(&mut self) -> bool {
-        let busy = self
-            .db
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, i64>(0)
-            });
+        let mut busy = empty_wal(&self.db);
+        // What the WAL holds may need room in the database first.
+        if matches!(busy, Err(StoreError::Full)) && self.reserve.release(&self.db) {
+            busy = empty_wal(&self.db);
+        }
         let clean = matches!(busy, Ok(0));
         self.untidy = if clean { None } else { Some(Instant::now()) };
         clean
     }
+}
+
+fn empty_wal(db: &Connection) -> Result<i64, StoreError> {
+    let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    busy.map_err(|error| DbError::from(error).into())
 }
 
 /// Why a transaction was not committed.

@@ -59,7 +59,7 @@ pub async fn k2_second_put_changes_nothing(harness: &impl KeysHarness) {
 /// **K3** After `erase` returns `Ok`, `fetch` says `NotFound`, also after a restart, and the
 /// wrapped octets stand in no file, log or free page.
 pub async fn k3_erased_leaves_no_trace(harness: &impl KeysHarness) {
-    const MANY: u16 = 400;
+    const MANY: u16 = 200;
     let mut keys = harness.fresh().await;
     for n in 0..MANY {
         put(&*keys, &reference(n), n).await;

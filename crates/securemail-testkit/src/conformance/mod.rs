@@ -16,6 +16,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a clause panics where it is broken"
 )]
 

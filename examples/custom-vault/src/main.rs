@@ -1,2 +1,0 @@
-//! A vault of one's own, held to the contract by the conformance suite.
-fn main() {}
