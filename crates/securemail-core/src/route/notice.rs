@@ -9,6 +9,7 @@ use super::facts::{self, TlsaFacts};
 use super::host::Obstacle;
 use super::policy::Judge;
 use super::{Decision, Evidence, Hop, PolicySettings, Route, dane};
+use crate::backend::SessionOutcome;
 use crate::vocab::{DnsName, Profile, UnixTime};
 
 /// Where a notice goes.
@@ -68,15 +69,29 @@ pub fn notice_route(
     let Ok(judged) = judge.hosts(&mut Findings::default()) else {
         return hold;
     };
+    let ever = with_proofs_failed_ever(&basic);
+    let ever = Judge {
+        evidence: &ever,
+        settings,
+        now,
+    };
+    let Ok(judged_ever) = ever.hosts(&mut Findings::default()) else {
+        return hold;
+    };
     let mut proved = Vec::new();
     let mut open = Vec::new();
-    for (host, judgement) in judged {
-        match judgement {
-            Ok(admitted) => proved.push(admitted.hop),
-            Err(Obstacle::Published | Obstacle::OwnFault) => return hold,
-            Err(Obstacle::Unproved) => open.extend(without_proof(&basic, &host, settings, true)),
-            Err(Obstacle::Fell) => open.extend(without_proof(&basic, &host, settings, false)),
-            Err(Obstacle::Incapable | Obstacle::Nowhere | Obstacle::Transient) => {}
+    for ((host, judgement), (_, ever)) in judged.into_iter().zip(judged_ever) {
+        match (judgement, ever) {
+            (Err(Obstacle::Published | Obstacle::OwnFault), _) => return hold,
+            (Ok(_) | Err(Obstacle::Unproved), Err(Obstacle::Unproved)) => {
+                open.extend(without_proof(&basic, &host, settings, true));
+            }
+            (Ok(_) | Err(Obstacle::Fell), Err(Obstacle::Fell)) => {
+                open.extend(without_proof(&basic, &host, settings, false));
+            }
+            // What is published may be met by now, so it is proved again.
+            (Ok(admitted), _) => proved.push(admitted.hop),
+            (Err(_), _) => {}
         }
     }
     if !proved.is_empty() {
@@ -90,6 +105,24 @@ pub fn notice_route(
         hop.may_be_clear &= !has_policy;
     }
     NoticeRoute::Opportunistic(open)
+}
+
+/// The same evidence, as if every session that proved nothing had been in this round: a host that
+/// failed in an earlier round is not asked for a proof again and again while the notice waits.
+fn with_proofs_failed_ever(evidence: &Evidence) -> Evidence {
+    let mut ever = evidence.clone();
+    ever.message.round_began = UnixTime::default();
+    ever.attempts.retain(|attempt| match attempt.outcome {
+        SessionOutcome::NotAuthenticated(_)
+        | SessionOutcome::NoStartTls(_)
+        | SessionOutcome::TlsFailed(_) => true,
+        SessionOutcome::CalledOff
+        | SessionOutcome::Completed
+        | SessionOutcome::Injected
+        | SessionOutcome::Unreachable(_)
+        | SessionOutcome::Incapable(_) => false,
+    });
+    ever
 }
 
 /// A host without proof, where its TLSA records are known to be absent or unusable.
@@ -108,6 +141,9 @@ fn without_proof(
     };
     let mut addresses = found.addresses;
     addresses.retain(|address| settings.allows(*address));
+    if addresses.is_empty() {
+        return None;
+    }
     Some(NoticeHop {
         host: host.clone(),
         addresses,

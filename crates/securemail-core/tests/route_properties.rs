@@ -1,0 +1,741 @@
+//! What must hold of every decision, whatever the world looks like (invariants I2 to I7).
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use securemail_core::backend::{
+    CachedPolicy, DomainHistory, FetchError, FetchedPolicy, HostHistory, RecipientOutcome,
+    SessionOutcome, TransportPolicy, VantageView,
+};
+use securemail_core::route::{
+    Ask, AskReply, AttemptEvidence, Authentication, Authority, Decision, DeferClass, Effect,
+    Evidence, Inquiry, MessageFacts, NoticeRoute, PeerFailure, PolicySettings, Route, Rule,
+    StandardPolicy, Step, VaultReason, learn, notice_route, usable,
+};
+use securemail_core::vocab::{
+    Answer, DnsName, EnhancedStatus, LookupFailure, Mx, MxTarget, Outcome, Profile, Question,
+    RecordKind, Reply, Security, Tlsa, UnixTime,
+};
+
+const ACCEPTED: UnixTime = UnixTime::from_secs(1_767_225_600);
+const HOSTS: [&str; 3] = ["mx1.example.org", "mx2.example.org", "mx.host.example"];
+
+/// How a zone answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Zone {
+    Secure,
+    Insecure,
+    Bogus,
+    Failing,
+}
+
+/// What a host shows.
+#[derive(Clone, Debug)]
+struct Host {
+    zone: Zone,
+    alias: bool,
+    tlsa: Option<(Zone, Vec<Tlsa>)>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Listing {
+    Hosts,
+    NoData,
+    NxDomain,
+    Null,
+}
+
+#[derive(Clone, Debug)]
+struct World {
+    profile: Profile,
+    age: Duration,
+    mx: (Zone, Listing),
+    hosts: Vec<Host>,
+    txt: Option<Zone>,
+    policy: Result<String, FetchError>,
+    kept: Option<String>,
+    vantage: Option<bool>,
+    history: Option<DomainHistory>,
+    attempts: Vec<AttemptEvidence>,
+    vault_possible: bool,
+    consent: bool,
+}
+
+impl World {
+    fn now(&self) -> UnixTime {
+        ACCEPTED.plus(self.age)
+    }
+
+    /// The evidence that an inquiry gathers here, and how many rounds it took.
+    fn inquire(&self) -> (Evidence, usize) {
+        let mut message = MessageFacts::at(ACCEPTED);
+        message.round_began = self.now().minus(Duration::from_secs(300));
+        message.vault_possible = self.vault_possible;
+        message.divert_on_downgrade = self.consent;
+        let mut evidence = Evidence::new(name("example.org"), self.profile, message);
+        evidence.history = self.history.clone();
+        evidence.attempts = self.attempts.clone();
+        evidence.sts.cached = self.kept.as_ref().map(|body| CachedPolicy {
+            id: "0".to_owned(),
+            body: body.clone(),
+            fetched: ACCEPTED,
+            expires: UnixTime::MAX,
+        });
+        let mut inquiry = Inquiry::new(evidence, self.now());
+        for round in 0..20 {
+            match inquiry.poll() {
+                Step::Done(evidence) => return (*evidence, round),
+                Step::Ask(asks) => {
+                    for ask in asks {
+                        let reply = self.reply(&ask);
+                        inquiry.handle(ask, reply);
+                    }
+                }
+            }
+        }
+        panic!("the inquiry does not end");
+    }
+
+    fn decide(&self) -> (Evidence, Decision) {
+        let (evidence, _) = self.inquire();
+        let decision = StandardPolicy::default().decide(&evidence, self.now());
+        (evidence, decision)
+    }
+
+    fn reply(&self, ask: &Ask) -> AskReply {
+        match ask {
+            Ask::Dns(question) => AskReply::Dns(self.resolve(question)),
+            Ask::Policy { .. } => {
+                let body = self.policy.clone();
+                AskReply::Policy(body.map(|body| FetchedPolicy { body: body.into() }))
+            }
+            Ask::Vantage(question) => AskReply::Vantage(match self.vantage {
+                None => Vec::new(),
+                Some(agrees) => {
+                    let answer = if agrees {
+                        self.resolve(question)
+                    } else {
+                        answer(Zone::Failing, Outcome::NoData)
+                    };
+                    vec![VantageView {
+                        vantage: "elsewhere".to_owned(),
+                        answer,
+                    }]
+                }
+            }),
+        }
+    }
+
+    fn resolve(&self, question: &Question) -> Answer {
+        let asked = question.name.as_str();
+        match question.kind {
+            RecordKind::Mx => answer(self.mx.0, self.listing()),
+            RecordKind::Txt => match self.txt {
+                Some(zone) => answer(zone, Outcome::Txt(vec!["v=STSv1; id=1".to_owned()])),
+                None => answer(Zone::Insecure, Outcome::NxDomain),
+            },
+            RecordKind::A | RecordKind::Aaaa => {
+                let Some(host) = self.host(asked) else {
+                    return answer(Zone::Insecure, Outcome::NoData);
+                };
+                if host.alias && !asked.starts_with("real.") {
+                    let target = DnsName::parse(&format!("real.{asked}")).unwrap();
+                    return answer(host.zone, Outcome::Alias(target));
+                }
+                let address = if question.kind == RecordKind::A {
+                    "192.0.2.1"
+                } else {
+                    "2001:db8::1"
+                };
+                answer(
+                    host.zone,
+                    Outcome::Addresses(vec![address.parse().unwrap()]),
+                )
+            }
+            RecordKind::Tlsa => match self.host(asked).and_then(|host| host.tlsa.clone()) {
+                Some((zone, records)) => answer(zone, Outcome::Tlsa(records)),
+                None => answer(Zone::Secure, Outcome::NxDomain),
+            },
+            RecordKind::Cname => answer(Zone::Insecure, Outcome::NoData),
+        }
+    }
+
+    fn host(&self, asked: &str) -> Option<&Host> {
+        let index = HOSTS.iter().position(|host| asked.ends_with(host));
+        match index {
+            Some(index) => self.hosts.get(index),
+            None => self.hosts.first(),
+        }
+    }
+
+    fn listing(&self) -> Outcome {
+        match self.mx.1 {
+            Listing::Hosts => {
+                let hosts = HOSTS.iter().take(self.hosts.len()).zip(0..);
+                let record = |(host, preference): (&&str, u16)| Mx {
+                    preference,
+                    target: MxTarget::Host(name(host)),
+                };
+                Outcome::Mx(hosts.map(record).collect())
+            }
+            Listing::NoData => Outcome::NoData,
+            Listing::NxDomain => Outcome::NxDomain,
+            Listing::Null => Outcome::Mx(vec![Mx {
+                preference: 0,
+                target: MxTarget::Null,
+            }]),
+        }
+    }
+}
+
+fn answer(zone: Zone, outcome: Outcome) -> Answer {
+    match zone {
+        Zone::Secure => Answer::new(outcome, Security::Secure, UnixTime::MAX),
+        Zone::Insecure => Answer::new(outcome, Security::Insecure, UnixTime::MAX),
+        Zone::Bogus => Answer::failed(LookupFailure::Bogus, UnixTime::MAX),
+        Zone::Failing => Answer::failed(LookupFailure::ServFail, UnixTime::MAX),
+    }
+}
+
+fn name(text: &str) -> DnsName {
+    DnsName::parse(text).unwrap()
+}
+
+fn body(mode: &str, pattern: &str) -> String {
+    format!("version: STSv1\nmode: {mode}\nmax_age: 86400\nmx: {pattern}\n")
+}
+
+fn zone() -> impl Strategy<Value = Zone> {
+    prop_oneof![
+        4 => Just(Zone::Secure),
+        4 => Just(Zone::Insecure),
+        1 => Just(Zone::Bogus),
+        1 => Just(Zone::Failing),
+    ]
+}
+
+fn tlsa() -> impl Strategy<Value = Tlsa> {
+    let number = || prop_oneof![Just(0u8), Just(1), Just(2), Just(3), Just(9)];
+    let length = prop_oneof![Just(0usize), Just(31), Just(32), Just(64)];
+    (number(), number(), number(), length).prop_map(|(usage, selector, matching, length)| Tlsa {
+        usage,
+        selector,
+        matching,
+        data: vec![7; length],
+    })
+}
+
+fn host() -> impl Strategy<Value = Host> {
+    let good = Tlsa {
+        usage: 3,
+        selector: 1,
+        matching: 1,
+        data: vec![7; 32],
+    };
+    let records = prop_oneof![Just(vec![good]), prop::collection::vec(tlsa(), 1..3)];
+    (zone(), any::<bool>(), prop::option::of((zone(), records)))
+        .prop_map(|(zone, alias, tlsa)| Host { zone, alias, tlsa })
+}
+
+fn policy() -> impl Strategy<Value = String> {
+    let mode = prop_oneof![Just("enforce"), Just("testing"), Just("none")];
+    let pattern = prop_oneof![
+        Just("*.example.org"),
+        Just("mx1.example.org"),
+        Just("other.example")
+    ];
+    (mode, pattern).prop_map(|(mode, pattern)| body(mode, pattern))
+}
+
+fn outcome() -> impl Strategy<Value = (SessionOutcome, Option<RecipientOutcome>)> {
+    let reply = |code| Reply::new(code, Some(EnhancedStatus::new(5, 1, 1)), "no");
+    let completed = |recipient| (SessionOutcome::Completed, Some(recipient));
+    let text = || "reason".to_owned();
+    prop_oneof![
+        Just((SessionOutcome::NotAuthenticated(PeerFailure::Name), None)),
+        Just((
+            SessionOutcome::NotAuthenticated(PeerFailure::NoTlsaMatch),
+            None
+        )),
+        Just((
+            SessionOutcome::NotAuthenticated(PeerFailure::NotNamed),
+            None
+        )),
+        Just((SessionOutcome::NoStartTls(None), None)),
+        Just((SessionOutcome::NoStartTls(Some(reply(554))), None)),
+        Just((SessionOutcome::NoStartTls(Some(reply(454))), None)),
+        Just((SessionOutcome::Injected, None)),
+        Just((SessionOutcome::TlsFailed(text()), None)),
+        Just((SessionOutcome::Unreachable(text()), None)),
+        Just((SessionOutcome::Incapable(text()), None)),
+        Just((SessionOutcome::CalledOff, None)),
+        Just(completed(RecipientOutcome::Deferred(Reply::new(
+            451, None, "later"
+        )))),
+        Just(completed(RecipientOutcome::Unconfirmed)),
+        Just(completed(RecipientOutcome::NotTried)),
+        Just(completed(RecipientOutcome::Refused(reply(550)))),
+    ]
+}
+
+fn age() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        Just(0u64),
+        Just(60),
+        Just(600),
+        Just(1200),
+        Just(20_000),
+        Just(500_000)
+    ]
+    .prop_map(Duration::from_secs)
+}
+
+fn history() -> impl Strategy<Value = DomainHistory> {
+    (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        0u8..=4,
+        2u8..=3,
+        any::<bool>(),
+    )
+        .prop_map(
+            |(mx_was_secure, sts, absent, authority, authentication, host)| DomainHistory {
+                mx_was_secure,
+                sts_enforced_at: sts.then_some(ACCEPTED),
+                absent_since: absent.then_some(ACCEPTED),
+                hosts: host
+                    .then(|| HostHistory {
+                        host: name(HOSTS[0]),
+                        authority,
+                        authentication,
+                        seen: ACCEPTED,
+                    })
+                    .into_iter()
+                    .collect(),
+                ..DomainHistory::default()
+            },
+        )
+}
+
+fn attempts(age: Duration) -> impl Strategy<Value = Vec<AttemptEvidence>> {
+    let attempt = (0usize..3, 0u64..900, outcome());
+    prop::collection::vec(attempt, 0..4).prop_map(move |attempts| {
+        let attempt = |(index, ago, (outcome, recipient)): (usize, u64, _)| AttemptEvidence {
+            host: name(HOSTS[index]),
+            at: ACCEPTED.plus(age).minus(Duration::from_secs(ago)),
+            outcome,
+            recipient,
+        };
+        let mut attempts: Vec<AttemptEvidence> = attempts.into_iter().map(attempt).collect();
+        attempts.sort_by_key(|attempt| attempt.at);
+        attempts
+    })
+}
+
+fn profile() -> impl Strategy<Value = Profile> {
+    prop_oneof![
+        Just(Profile::Basic),
+        Just(Profile::Standard),
+        Just(Profile::Strict),
+        Just(Profile::DaneOnly),
+    ]
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let listing = prop_oneof![
+        8 => Just(Listing::Hosts),
+        1 => Just(Listing::NoData),
+        1 => Just(Listing::NxDomain),
+        1 => Just(Listing::Null),
+    ];
+    let fetched = prop_oneof![
+        3 => policy().prop_map(Ok),
+        1 => Just(Err(FetchError::Unreachable)),
+        1 => Just(Ok("nonsense".to_owned())),
+    ];
+    let names = (
+        prop::option::of(zone()),
+        fetched,
+        prop::option::of(policy()),
+    );
+    let dns = (
+        (zone(), listing),
+        prop::collection::vec(host(), 1..=3),
+        names,
+    );
+    let sender = (any::<bool>(), any::<bool>());
+    let seen = (prop::option::of(any::<bool>()), prop::option::of(history()));
+    (profile(), age(), dns, seen, sender).prop_flat_map(
+        |(profile, age, (mx, hosts, (txt, policy, kept)), (vantage, history), sender)| {
+            attempts(age).prop_map(move |attempts| World {
+                profile,
+                age,
+                mx,
+                hosts: hosts.clone(),
+                txt,
+                policy: policy.clone(),
+                kept: kept.clone(),
+                vantage,
+                history: history.clone(),
+                attempts,
+                vault_possible: sender.0,
+                consent: sender.1,
+            })
+        },
+    )
+}
+
+/// What somebody on the way can do to one answer.
+#[derive(Clone, Copy, Debug)]
+enum Attack {
+    BreakMx(Zone),
+    BreakHost(usize, Zone),
+    BreakTlsa(usize, Zone),
+    BreakTxt,
+    BreakVantage,
+    HidePolicy,
+    HideTxt,
+}
+
+fn attack() -> impl Strategy<Value = Attack> {
+    let broken = || prop_oneof![Just(Zone::Bogus), Just(Zone::Failing)];
+    prop_oneof![
+        broken().prop_map(Attack::BreakMx),
+        (0usize..3, broken()).prop_map(|(index, zone)| Attack::BreakHost(index, zone)),
+        (0usize..3, broken()).prop_map(|(index, zone)| Attack::BreakTlsa(index, zone)),
+        Just(Attack::BreakTxt),
+        Just(Attack::BreakVantage),
+        Just(Attack::HidePolicy),
+        Just(Attack::HideTxt),
+    ]
+}
+
+impl Attack {
+    fn on(self, world: &World) -> World {
+        let mut world = world.clone();
+        match self {
+            Self::BreakMx(zone) => world.mx.0 = zone,
+            Self::BreakHost(index, zone) => {
+                world
+                    .hosts
+                    .iter_mut()
+                    .skip(index)
+                    .take(1)
+                    .for_each(|host| host.zone = zone);
+            }
+            Self::BreakTlsa(index, zone) => {
+                for host in world.hosts.iter_mut().skip(index).take(1) {
+                    host.tlsa = Some((zone, Vec::new()));
+                }
+            }
+            Self::BreakTxt => world.txt = Some(Zone::Failing),
+            Self::BreakVantage => world.vantage = world.vantage.map(|_| false),
+            Self::HidePolicy => world.policy = Err(FetchError::Unreachable),
+            Self::HideTxt => world.txt = None,
+        }
+        world
+    }
+
+    /// Suppressing a policy that is not kept yet cannot be seen (RFC 8461, section 10.2); what is kept
+    /// applies instead, or none.
+    fn hides_what_is_not_kept(self, world: &World) -> bool {
+        matches!(self, Self::BreakTxt | Self::HidePolicy | Self::HideTxt)
+            && world.kept != world.policy.clone().ok()
+    }
+}
+
+const fn delivers(decision: &Decision) -> bool {
+    matches!(decision.route, Route::Deliver(_))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn i2_what_is_said_before_tls_never_bounces(
+        mut world in world(),
+        which in 0usize..3,
+        code in 400u16..600,
+    ) {
+        world.age = Duration::from_secs(60);
+        world.mx = (world.mx.0, Listing::Hosts);
+        let outcome = SessionOutcome::NoStartTls(Some(Reply::new(code, None, "no")));
+        let attempt = |host: &str| AttemptEvidence {
+            host: name(host),
+            at: world.now(),
+            outcome: outcome.clone(),
+            recipient: None,
+        };
+        world.attempts = HOSTS.iter().take(which + 1).map(|host| attempt(host)).collect();
+        let (_, decision) = world.decide();
+        prop_assert!(!matches!(decision.route, Route::Bounce { .. }), "{decision}");
+    }
+
+    #[test]
+    fn i4_a_host_with_usable_signed_tlsa_records_is_delivered_by_dane_alone(world in world()) {
+        let (_, decision) = world.decide();
+        let Route::Deliver(hops) = &decision.route else { return Ok(()) };
+        for hop in hops {
+            let Some(Host { zone: Zone::Secure, tlsa: Some((zone, records)), .. }) =
+                world.host(hop.host.as_str())
+            else {
+                continue;
+            };
+            prop_assert!(matches!(zone, Zone::Secure | Zone::Insecure), "{decision}");
+            let is_dane = matches!(hop.authenticate, Authentication::Dane { .. });
+            let demanded = *zone == Zone::Secure && !usable(records).is_empty();
+            prop_assert_eq!(is_dane, demanded, "{}", decision);
+        }
+    }
+
+    #[test]
+    fn i5_no_attack_turns_anything_into_delivery(world in world(), attack in attack()) {
+        let (_, before) = world.decide();
+        let (_, after) = attack.on(&world).decide();
+        let turned = !delivers(&before) && delivers(&after);
+        prop_assert!(
+            !turned || attack.hides_what_is_not_kept(&world),
+            "{attack:?}\nbefore: {before}\nafter: {after}"
+        );
+    }
+
+    #[test]
+    fn i5_no_attack_makes_a_host_deliverable_on_less(world in world(), attack in attack()) {
+        let (_, before) = world.decide();
+        let (_, after) = attack.on(&world).decide();
+        let (Route::Deliver(before), Route::Deliver(after)) = (&before.route, &after.route) else {
+            return Ok(());
+        };
+        for hop in after {
+            let Some(same) = before.iter().find(|other| other.host == hop.host) else { continue };
+            // A policy that is out of sight proves nothing; then more must be named, or DNS agree.
+            let lost = hop.authority < same.authority && hop.authority < Authority::Corroborated;
+            prop_assert!(!lost || hop.must_name_domain || world.profile == Profile::Basic);
+            let was_dane = matches!(same.authenticate, Authentication::Dane { .. });
+            let is_dane = matches!(hop.authenticate, Authentication::Dane { .. });
+            prop_assert!(is_dane || !was_dane);
+        }
+    }
+
+    #[test]
+    fn i6_a_bounce_has_a_proved_or_confirmed_cause(world in world()) {
+        let (_, decision) = world.decide();
+        let Route::Bounce { rule, .. } = &decision.route else { return Ok(()) };
+        let is_signed = world.mx.0 == Zone::Secure;
+        let was_absent = world.history.as_ref().is_some_and(|seen| seen.absent_since.is_some());
+        let is_confirmed = was_absent && world.age >= Duration::from_secs(600);
+        let refused = world.attempts.iter().any(|attempt| {
+            matches!(attempt.recipient, Some(RecipientOutcome::Refused(_)))
+        });
+        let incapable = world.attempts.iter().any(|attempt| {
+            matches!(attempt.outcome, SessionOutcome::Incapable(_))
+        });
+        let cause = match rule {
+            Rule::Mx07 | Rule::Mx11 => is_signed,
+            Rule::Mx08 | Rule::Mx12 => is_confirmed,
+            Rule::G10 => world.age >= Duration::from_secs(5 * 86_400),
+            Rule::R03 | Rule::R13 => refused,
+            Rule::R05 => incapable && !world.vault_possible,
+            other => panic!("{other} bounces"),
+        };
+        prop_assert!(cause, "{decision}");
+    }
+
+    #[test]
+    fn i7_evidence_replays_to_the_same_decision(world in world()) {
+        let (evidence, decision) = world.decide();
+        let text = serde_json::to_string(&evidence).unwrap();
+        let again: Evidence = serde_json::from_str(&text).unwrap();
+        let replayed = StandardPolicy::default().decide(&again, world.now());
+        prop_assert_eq!(&replayed, &decision);
+        prop_assert_eq!(replayed.to_string(), decision.to_string());
+        prop_assert!(!decision.findings.is_empty());
+        prop_assert!(decision.fresh_until >= world.now());
+    }
+
+    #[test]
+    fn the_profile_is_kept_by_every_hop(world in world()) {
+        let (_, decision) = world.decide();
+        let Route::Deliver(hops) = &decision.route else { return Ok(()) };
+        prop_assert!(!hops.is_empty());
+        for hop in hops {
+            let least = match world.profile {
+                Profile::Basic => Authority::Unsigned,
+                Profile::Standard => Authority::Corroborated,
+                Profile::Strict => Authority::Named,
+                Profile::DaneOnly => Authority::Dnssec,
+            };
+            let is_dane = matches!(hop.authenticate, Authentication::Dane { .. });
+            prop_assert!(hop.authority >= least || hop.must_name_domain, "{decision}");
+            prop_assert!(world.profile != Profile::DaneOnly || (is_dane && !hop.must_name_domain));
+            prop_assert!(!hop.addresses.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_the_domain_publishes_and_is_not_met_is_never_diverted(world in world()) {
+        let (_, decision) = world.decide();
+        let Route::Vault { reason } = &decision.route else { return Ok(()) };
+        let is_published = |rule: Rule| {
+            let rules = [Rule::X03, Rule::X04, Rule::X09, Rule::Mx03, Rule::Mx04, Rule::C07];
+            rules.contains(&rule)
+        };
+        let unmet = decision.findings.iter().any(|finding| {
+            is_published(finding.rule) && matches!(finding.effect, Effect::Exclude | Effect::Hold)
+        });
+        prop_assert!(!unmet, "{decision}");
+        let consented = world.consent && world.history.is_some();
+        prop_assert!(*reason != VaultReason::DowngradeConsented || consented);
+        prop_assert!(world.vault_possible);
+    }
+
+    #[test]
+    fn what_is_held_is_looked_at_again_in_time(world in world()) {
+        let (_, decision) = world.decide();
+        let Route::Defer { class, not_before } = &decision.route else { return Ok(()) };
+        prop_assert!(*not_before > world.now());
+        prop_assert!(not_before.since(world.now()) <= Duration::from_secs(11 * 3600));
+        let is_over = world.age >= Duration::from_secs(5 * 86_400);
+        let may_be_late = matches!(
+            class,
+            DeferClass::OwnFault | DeferClass::Unconfirmed | DeferClass::NoPath
+                | DeferClass::UnprovedDenial
+        );
+        prop_assert!(!is_over || may_be_late, "{decision}");
+    }
+
+    #[test]
+    fn a_notice_is_in_clear_only_where_nothing_is_published(world in world()) {
+        let (evidence, decision) = world.decide();
+        let settings = PolicySettings::default();
+        let NoticeRoute::Opportunistic(hops) =
+            notice_route(&evidence, &decision, world.now(), &settings)
+        else {
+            return Ok(());
+        };
+        for hop in hops {
+            let host = world.host(hop.host.as_str()).unwrap();
+            let readable = matches!(host.zone, Zone::Secure | Zone::Insecure);
+            prop_assert!(readable && !hop.addresses.is_empty());
+            if host.zone == Zone::Secure {
+                let demanded = host.tlsa.as_ref().is_some_and(|(zone, records)| {
+                    *zone != Zone::Insecure && !usable(records).is_empty()
+                });
+                prop_assert!(!demanded, "{decision}");
+            }
+            let has_policy = world.kept.as_ref().is_some_and(|body| !body.contains("none"))
+                && world.txt.is_none();
+            prop_assert!(!(hop.may_be_clear && has_policy));
+        }
+    }
+
+    #[test]
+    fn learning_never_forgets_what_was_better(world in world()) {
+        let (evidence, decision) = world.decide();
+        let before = world.history.clone().unwrap_or_default();
+        let after = learn(Some(before.clone()), &evidence, &decision, None, world.now());
+        prop_assert!(after.mx_was_secure || !before.mx_was_secure);
+        prop_assert_eq!(after.hosts, before.hosts);
+    }
+
+    #[test]
+    fn a_cold_domain_costs_three_rounds_and_each_alias_two_more_at_most(world in world()) {
+        let (_, rounds) = world.inquire();
+        let has_alias = world.hosts.iter().any(|host| host.alias);
+        prop_assert!(rounds <= if has_alias { 5 } else { 3 }, "{rounds} rounds");
+    }
+}
+
+/// Answers that fit no question, aliases into loops and onto themselves: the inquiry ends, and what it
+/// gathered is decided without a panic.
+#[test]
+fn an_inquiry_ends_whatever_is_answered() {
+    let strange = [
+        Outcome::Alias(name("a.example.org")),
+        Outcome::Alias(name("b.example.org")),
+        Outcome::Mx(vec![Mx {
+            preference: 1,
+            target: MxTarget::Host(name("a.example.org")),
+        }]),
+        Outcome::Mx(Vec::new()),
+        Outcome::Addresses(Vec::new()),
+        Outcome::Txt(vec!["v=STSv1; id=1".to_owned()]),
+        Outcome::Tlsa(Vec::new()),
+        Outcome::NoData,
+        Outcome::NxDomain,
+    ];
+    let states = [
+        Security::Secure,
+        Security::Insecure,
+        Security::Bogus,
+        Security::Indeterminate,
+    ];
+    let mut seed = 7_u64;
+    for _ in 0..3000 {
+        let evidence = Evidence::new(
+            name("example.org"),
+            Profile::Standard,
+            MessageFacts::at(ACCEPTED),
+        );
+        let mut inquiry = Inquiry::new(evidence, ACCEPTED);
+        let mut rounds = 0;
+        let gathered = loop {
+            match inquiry.poll() {
+                Step::Done(evidence) => break evidence,
+                Step::Ask(asks) => {
+                    for ask in asks {
+                        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        let pick = usize::try_from(seed >> 33).unwrap();
+                        let outcome = strange[pick % strange.len()].clone();
+                        let state = states[pick / strange.len() % states.len()];
+                        let answer = Answer::new(outcome, state, ACCEPTED);
+                        let reply = match &ask {
+                            Ask::Dns(_) => AskReply::Dns(answer),
+                            Ask::Vantage(_) => AskReply::Vantage(vec![VantageView {
+                                vantage: "x".to_owned(),
+                                answer,
+                            }]),
+                            Ask::Policy { .. } => AskReply::Policy(Err(FetchError::Unreachable)),
+                        };
+                        inquiry.handle(ask, reply);
+                    }
+                }
+            }
+            rounds += 1;
+            assert!(rounds < 40, "the inquiry does not end");
+        };
+        let decision = StandardPolicy::default().decide(&gathered, ACCEPTED);
+        assert!(!decision.findings.is_empty());
+    }
+}
+
+#[test]
+fn a_reply_of_another_kind_is_asked_again() {
+    let evidence = Evidence::new(
+        name("example.org"),
+        Profile::Standard,
+        MessageFacts::at(ACCEPTED),
+    );
+    let mut inquiry = Inquiry::new(evidence, ACCEPTED);
+    let Step::Ask(asks) = inquiry.poll() else {
+        panic!("nothing asked")
+    };
+    inquiry.handle(asks[0].clone(), AskReply::Vantage(Vec::new()));
+    assert_eq!(inquiry.poll(), Step::Ask(asks));
+}
+
+#[test]
+fn a_reserved_name_is_never_asked_for() {
+    for reserved in ["printer.local", "intranet", "x.onion", "localhost"] {
+        let evidence = Evidence::new(name(reserved), Profile::Basic, MessageFacts::at(ACCEPTED));
+        let inquiry = Inquiry::new(evidence, ACCEPTED);
+        assert!(matches!(inquiry.poll(), Step::Done(_)), "{reserved}");
+    }
+    for ordinary in ["example.org", "mail.test", "local.example"] {
+        let evidence = Evidence::new(name(ordinary), Profile::Basic, MessageFacts::at(ACCEPTED));
+        let inquiry = Inquiry::new(evidence, ACCEPTED);
+        assert!(matches!(inquiry.poll(), Step::Ask(_)), "{ordinary}");
+    }
+}

@@ -1,0 +1,358 @@
+//! What is learnt, what is said, and which addresses and moments are allowed.
+
+use std::time::Duration;
+
+use securemail_core::backend::{DomainHistory, RecipientOutcome, SessionOutcome, TransportPolicy};
+use securemail_core::route::{
+    Asked, AttemptEvidence, Authority, Decision, DeferClass, Evidence, Matched, MessageFacts,
+    Network, PeerFailure, PeerProof, PolicySettings, Route, Rule, StandardPolicy, Strength,
+    VaultReason, exit_code, is_public, learn,
+};
+use securemail_core::vocab::{
+    Answer, DnsName, EnhancedStatus, Mx, MxTarget, Outcome, Profile, Question, RecordKind, Reply,
+    Security, UnixTime,
+};
+
+const NOW: UnixTime = UnixTime::from_secs(1_767_225_600);
+
+fn name(text: &str) -> DnsName {
+    DnsName::parse(text).unwrap()
+}
+
+/// `example.org` with one host that has one address; all signed, nothing else published.
+fn evidence() -> Evidence {
+    let mut evidence = Evidence::new(
+        name("example.org"),
+        Profile::Standard,
+        MessageFacts::at(NOW),
+    );
+    let mx = Mx {
+        preference: 10,
+        target: MxTarget::Host(name("mx1.example.org")),
+    };
+    let facts = [
+        ("example.org", RecordKind::Mx, Outcome::Mx(vec![mx])),
+        ("_mta-sts.example.org", RecordKind::Txt, Outcome::NxDomain),
+        (
+            "mx1.example.org",
+            RecordKind::A,
+            Outcome::Addresses(vec!["192.0.2.1".parse().unwrap()]),
+        ),
+        ("mx1.example.org", RecordKind::Aaaa, Outcome::NoData),
+        (
+            "_25._tcp.mx1.example.org",
+            RecordKind::Tlsa,
+            Outcome::NxDomain,
+        ),
+    ];
+    for (owner, kind, outcome) in facts {
+        let question = Question::new(name(owner), kind);
+        evidence.dns.push(Asked {
+            question,
+            answer: answer(outcome, Security::Secure),
+        });
+    }
+    evidence
+}
+
+fn answer(outcome: Outcome, security: Security) -> Answer {
+    Answer::new(outcome, security, NOW.plus(Duration::from_secs(60)))
+}
+
+fn with_mx(outcome: Outcome, security: Security) -> Evidence {
+    let mut evidence = evidence();
+    evidence.dns[0].answer = answer(outcome, security);
+    evidence
+}
+
+fn failed(evidence: &mut Evidence, outcome: SessionOutcome) {
+    let host = name("mx1.example.org");
+    evidence.attempts.push(AttemptEvidence {
+        host,
+        at: NOW,
+        outcome,
+        recipient: None,
+    });
+}
+
+fn decide(evidence: &Evidence) -> Decision {
+    StandardPolicy::default().decide(evidence, NOW)
+}
+
+fn proof(authority: Authority, strength: Strength) -> PeerProof {
+    PeerProof {
+        host: name("mx1.example.org"),
+        leaf_sha256: [0; 32],
+        strength,
+        authority,
+        matched: Matched::Root {
+            subject: "CN=root".to_owned(),
+        },
+    }
+}
+
+#[test]
+fn a_proof_is_remembered_at_its_best() {
+    let evidence = evidence();
+    let decision = decide(&evidence);
+    let best = proof(Authority::Dnssec, Strength::Dane);
+    let first = learn(None, &evidence, &decision, Some(&best), NOW);
+    assert!(first.mx_was_secure);
+    assert_eq!(first.mx_set, [name("mx1.example.org")]);
+    assert_eq!(first.mx_set_since, Some(NOW));
+    let less = proof(Authority::Unsigned, Strength::Pkix);
+    let later = NOW.plus(Duration::from_secs(60));
+    let second = learn(Some(first), &evidence, &decision, Some(&less), later);
+    let host = &second.hosts[0];
+    assert_eq!(
+        (host.authority, host.authentication, host.seen),
+        (4, 3, later)
+    );
+    assert_eq!(second.mx_set_since, Some(NOW), "the same set is not new");
+}
+
+#[test]
+fn having_no_way_is_remembered_from_the_first_time_until_a_proof() {
+    let mut evidence = evidence();
+    failed(&mut evidence, SessionOutcome::NoStartTls(None));
+    let decision = decide(&evidence);
+    let first = learn(None, &evidence, &decision, None, NOW);
+    assert_eq!(first.no_path_since, Some(NOW));
+    let later = NOW.plus(Duration::from_secs(900));
+    let second = learn(Some(first), &evidence, &decision, None, later);
+    assert_eq!(second.no_path_since, Some(NOW));
+    let proof = proof(Authority::Dnssec, Strength::Pkix);
+    let third = learn(Some(second), &evidence, &decision, Some(&proof), later);
+    assert_eq!(third.no_path_since, None);
+}
+
+#[test]
+fn absence_without_proof_is_remembered_until_the_domain_is_seen() {
+    let absent = with_mx(Outcome::NxDomain, Security::Insecure);
+    let decision = decide(&absent);
+    assert!(matches!(
+        decision.route,
+        Route::Defer {
+            class: DeferClass::UnprovedDenial,
+            ..
+        }
+    ));
+    let first = learn(None, &absent, &decision, None, NOW);
+    assert_eq!(first.absent_since, Some(NOW));
+    let seen = evidence();
+    let second = learn(Some(first), &seen, &decide(&seen), None, NOW);
+    assert_eq!(second.absent_since, None);
+}
+
+#[test]
+fn a_failed_lookup_teaches_nothing() {
+    let known = DomainHistory {
+        mx_was_secure: true,
+        sts_enforced_at: Some(NOW),
+        absent_since: Some(NOW),
+        ..DomainHistory::default()
+    };
+    let failing = with_mx(Outcome::NxDomain, Security::Bogus);
+    let after = learn(Some(known.clone()), &failing, &decide(&failing), None, NOW);
+    assert_eq!(after, known);
+}
+
+#[test]
+fn the_first_sentence_says_where_and_why() {
+    let sentence = decide(&evidence()).sentence();
+    assert_eq!(
+        sentence,
+        "Mail for example.org goes directly to mx1.example.org over an encrypted connection, \
+         because the list of mail servers is signed and its certificate will be checked against \
+         trusted roots and its name."
+    );
+    let gone = decide(&with_mx(Outcome::NxDomain, Security::Secure));
+    assert_eq!(
+        gone.sentence(),
+        "Mail for example.org goes back to its sender (5.1.2). The domain does not exist, and the \
+         DNS proves it."
+    );
+}
+
+#[test]
+fn the_explanation_lists_each_finding_and_advises_the_owner() {
+    let mut evidence = evidence();
+    failed(
+        &mut evidence,
+        SessionOutcome::NotAuthenticated(PeerFailure::Expired),
+    );
+    let text = decide(&evidence).to_string();
+    assert!(text.starts_with("Mail for example.org is held until 2026-01-01T00:15:00Z, because"));
+    assert!(text.contains("[MX-01; RFC 7672, section 2.2.1]"), "{text}");
+    assert!(
+        text.contains("- mx1.example.org: The certificate has expired"),
+        "{text}"
+    );
+    assert!(
+        text.contains("It would become direct if the owner of example.org"),
+        "{text}"
+    );
+    assert!(
+        text.contains("gives mx1.example.org a valid certificate"),
+        "{text}"
+    );
+    let direct = decide(&crate::evidence());
+    assert!(direct.advice().is_empty());
+    assert!(!direct.to_string().contains("would become direct"));
+}
+
+#[test]
+fn each_route_has_its_exit_code() {
+    let rule = Rule::Mx07;
+    let status = EnhancedStatus::new(5, 1, 2);
+    let held = |class| Route::Defer {
+        class,
+        not_before: NOW,
+    };
+    for (route, code) in [
+        (Route::Deliver(Vec::new()), 0),
+        (
+            Route::Vault {
+                reason: VaultReason::NoSecurePath,
+            },
+            10,
+        ),
+        (held(DeferClass::NoPath), 10),
+        (Route::Bounce { status, rule }, 20),
+        (held(DeferClass::Suspicious), 30),
+        (held(DeferClass::Transient), 30),
+        (held(DeferClass::UnprovedDenial), 30),
+        (held(DeferClass::Unconfirmed), 30),
+        (held(DeferClass::OwnFault), 3),
+    ] {
+        let decision = Decision {
+            route,
+            ..decide(&evidence())
+        };
+        assert_eq!(exit_code(&decision), code, "{}", decision.sentence());
+    }
+}
+
+#[test]
+fn rules_have_unique_ids_and_say_something() {
+    let mut ids: Vec<&str> = Rule::ALL.iter().map(|rule| rule.id()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), Rule::ALL.len());
+    for rule in Rule::ALL {
+        assert!(
+            rule.text().ends_with('.') && !rule.spec().is_empty(),
+            "{rule}"
+        );
+        assert_eq!(serde_json::to_string(rule).unwrap(), format!("\"{rule}\""));
+    }
+}
+
+#[test]
+fn retries_grow_and_never_pass_the_end() {
+    let mut evidence = evidence();
+    evidence.message.vault_possible = false;
+    failed(
+        &mut evidence,
+        SessionOutcome::Unreachable("refused".to_owned()),
+    );
+    let end = NOW.plus(PolicySettings::default().hold_for);
+    let (mut now, mut waits) = (NOW, Vec::new());
+    while now < end {
+        evidence.attempts[0].at = now;
+        evidence.message.round_began = now;
+        let decision = StandardPolicy::default().decide(&evidence, now);
+        let Route::Defer {
+            class: DeferClass::Transient,
+            not_before,
+        } = decision.route
+        else {
+            panic!("{decision}");
+        };
+        waits.push(not_before.since(now).as_secs());
+        now = not_before;
+    }
+    assert_eq!(now, end, "the last try is at the end");
+    assert!((450..600).contains(&waits[0]), "{waits:?}");
+    assert!(
+        waits.len() < 30 && waits.iter().all(|wait| *wait <= 10 * 3600),
+        "{waits:?}"
+    );
+    let last = StandardPolicy::default().decide(&evidence, end);
+    assert!(
+        matches!(
+            last.route,
+            Route::Bounce {
+                rule: Rule::G10,
+                ..
+            }
+        ),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_refusal_counts_only_if_it_is_one() {
+    let mut evidence = evidence();
+    evidence.attempts.push(AttemptEvidence {
+        host: name("mx1.example.org"),
+        at: NOW,
+        outcome: SessionOutcome::Completed,
+        recipient: Some(RecipientOutcome::Refused(Reply::new(450, None, "later"))),
+    });
+    assert!(
+        matches!(decide(&evidence).route, Route::Defer { .. }),
+        "450 is no refusal"
+    );
+}
+
+#[test]
+fn addresses_that_are_not_public_are_known() {
+    for address in [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "fc00::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "2002:7f00:1::",
+    ] {
+        assert!(!is_public(address.parse().unwrap()), "{address}");
+    }
+    for address in [
+        "9.9.9.9",
+        "172.32.0.1",
+        "2620:fe::9",
+        "::ffff:9.9.9.9",
+        "64:ff9b::9.9.9.9",
+    ] {
+        assert!(is_public(address.parse().unwrap()), "{address}");
+    }
+}
+
+#[test]
+fn networks_are_read_and_compared_by_prefix() {
+    let network: Network = "127.0.0.0/8".parse().unwrap();
+    assert!(network.contains("127.1.2.3".parse().unwrap()));
+    assert!(!network.contains("128.0.0.1".parse().unwrap()));
+    assert!(!network.contains("::1".parse().unwrap()));
+    let all: Network = "::/0".parse().unwrap();
+    assert!(all.contains("2001:db8::1".parse().unwrap()));
+    let one: Network = "10.0.0.1/32".parse().unwrap();
+    assert!(one.contains("10.0.0.1".parse().unwrap()));
+    assert!(!one.contains("10.0.0.2".parse().unwrap()));
+    assert_eq!(serde_json::to_string(&one).unwrap(), "\"10.0.0.1/32\"");
+    for wrong in ["10.0.0.0", "10.0.0.0/33", "::/129", "x/8", "10.0.0.0/", ""] {
+        assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+    }
+}
