@@ -2,6 +2,7 @@
 //!
 //! hickory marks every record with its own proof and hands bogus ones on, so each record is looked at here. Records
 //! of other names than the one asked are never used: an unsigned alias in front of a signed target would look signed.
+//! Of an alias only the alias is read, with its own proof; the caller asks for its target.
 
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use hickory_proto::dnssec::Proof;
 use hickory_proto::dnssec::rdata::{DNSSECRData, NSEC3};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use securemail_core::vocab::{Answer, LookupFailure, Outcome, Question, Security, UnixTime};
+use securemail_core::vocab::{
+    Answer, LookupFailure, Outcome, Question, RecordKind, Security, UnixTime,
+};
 
 use crate::records;
 
@@ -27,8 +30,6 @@ const BOGUS_KEPT: Duration = Duration::from_secs(15);
 pub(crate) enum Reading {
     /// This.
     Answer(Answer),
-    /// The name is an alias; its state must be asked for by itself.
-    Alias,
     /// It does not validate.
     Bogus,
     /// The signatures of the records are valid, but that no closer name exists is not proved.
@@ -59,20 +60,18 @@ pub(crate) fn read(message: &Message, question: &Question, now: UnixTime) -> Rea
     let Some(found) = Found::of(message, question) else {
         return Reading::Answer(failed(LookupFailure::Malformed, now));
     };
-    if found.is_alias {
-        return Reading::Alias;
-    }
     if found.records.is_empty() {
         return denial(message, &found.name, now);
     }
     match found.proof() {
-        Proof::Secure => found.secure(question, now),
-        Proof::Insecure => Reading::Answer(found.answer(question, Security::Insecure, now)),
-        Proof::Bogus | Proof::Indeterminate => Reading::Bogus,
+        Proof::Secure => found.secure(now),
+        Proof::Insecure => Reading::Answer(found.answer(Security::Insecure, now)),
+        Proof::Bogus | Proof::Indeterminate => found.synthesized(message, now),
     }
 }
 
-/// Reads a response whose denial the validator did not accept; `proof` is what it thinks of the denial.
+/// Reads a response whose denial the validator did not accept; `proof` is what it thinks of the denial. That may be
+/// about the target of an alias, which does not matter here.
 pub(crate) fn read_unproved(
     message: &Message,
     proof: Proof,
@@ -82,21 +81,27 @@ pub(crate) fn read_unproved(
     let Some(found) = Found::of(message, question) else {
         return Reading::Answer(failed(LookupFailure::Malformed, now));
     };
-    if found.is_alias {
-        return Reading::Alias;
+    if found.records.is_empty() {
+        return match proof {
+            // More NSEC3 iterations than a validator computes (RFC 9276, section 3.2): as if unsigned.
+            Proof::Insecure => denied(message, Security::Insecure, now),
+            Proof::Bogus | Proof::Indeterminate | Proof::Secure => Reading::Bogus,
+        };
     }
-    let positive = !found.records.is_empty();
-    match (proof, positive, found.proof()) {
-        // More NSEC3 iterations than a validator computes (RFC 9276, section 3.2): as if unsigned.
-        (Proof::Insecure, true, Proof::Secure | Proof::Insecure) => {
-            Reading::Answer(found.answer(question, Security::Insecure, now))
+    match found.proof() {
+        Proof::Secure if !found.is_from_wildcard() => found.secure(now),
+        Proof::Secure | Proof::Insecure if proof == Proof::Insecure => {
+            Reading::Answer(found.answer(Security::Insecure, now))
         }
-        (Proof::Insecure, false, _) => denied(message, Security::Insecure, now),
-        (_, true, Proof::Secure) => match found.secure(question, now) {
+        Proof::Secure => match found.secure(now) {
             Reading::Answer(answer) => Reading::WildcardUnproved(answer),
             other => other,
         },
-        _ => Reading::Bogus,
+        Proof::Insecure if found.kind == RecordKind::Cname => {
+            Reading::Answer(found.answer(Security::Insecure, now))
+        }
+        Proof::Insecure => Reading::Bogus,
+        Proof::Bogus | Proof::Indeterminate => found.synthesized(message, now),
     }
 }
 
@@ -105,47 +110,53 @@ pub(crate) fn read_unsigned(message: &Message, question: &Question, now: UnixTim
     let Some(found) = Found::of(message, question) else {
         return failed(LookupFailure::Malformed, now);
     };
-    if found.is_alias {
-        let alias = records::outcome(securemail_core::vocab::RecordKind::Cname, &found.aliases);
-        return Answer::new(alias, Security::Insecure, now.plus(DENIAL_KEPT));
-    }
     if !found.records.is_empty() {
-        return found.answer(question, Security::Insecure, now);
+        return found.answer(Security::Insecure, now);
     }
     match denied(message, Security::Insecure, now) {
         Reading::Answer(answer) => answer,
-        Reading::Alias | Reading::Bogus | Reading::WildcardUnproved(_) => {
-            failed(LookupFailure::Malformed, now)
-        }
+        Reading::Bogus | Reading::WildcardUnproved(_) => failed(LookupFailure::Malformed, now),
     }
 }
 
-/// The records of the name that was asked.
+/// The records of the name that was asked: of the kind asked, or the alias that stands in their place.
 struct Found<'a> {
     name: Name,
+    kind: RecordKind,
     records: Vec<&'a Record>,
     signatures: Vec<&'a Record>,
-    aliases: Vec<&'a Record>,
-    is_alias: bool,
 }
 
 impl<'a> Found<'a> {
     fn of(message: &'a Message, question: &Question) -> Option<Self> {
         let name = records::absolute(&question.name)?;
-        let kind = records::record_type(question.kind);
-        let of_type = |kind: RecordType| {
+        let of_kind = |kind: RecordType| {
             let owned = message.answers.iter().filter(|record| record.name == name);
             owned
                 .filter(|record| record.record_type() == kind)
                 .collect::<Vec<&Record>>()
         };
-        let aliases = of_type(RecordType::CNAME);
+        let (mut kind, mut records) = (question.kind, of_kind(RecordType::CNAME));
+        if records.is_empty() {
+            records = of_kind(records::record_type(kind));
+        } else {
+            kind = RecordKind::Cname;
+        }
         Some(Self {
-            records: of_type(kind),
-            signatures: of_type(RecordType::RRSIG),
-            is_alias: kind != RecordType::CNAME && !aliases.is_empty(),
-            aliases,
+            kind,
+            records,
+            signatures: of_kind(RecordType::RRSIG),
             name,
+        })
+    }
+
+    /// Whether a signature that was used has fewer labels than the name (RFC 4035, section 5.3.4).
+    fn is_from_wildcard(&self) -> bool {
+        self.signatures.iter().any(|record| match &record.data {
+            RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) => {
+                record.proof == Proof::Secure && rrsig.input().num_labels < self.name.num_labels()
+            }
+            _ => false,
         })
     }
 
@@ -156,11 +167,11 @@ impl<'a> Found<'a> {
         proofs.min().unwrap_or(Proof::Indeterminate)
     }
 
-    fn secure(&self, question: &Question, now: UnixTime) -> Reading {
+    fn secure(&self, now: UnixTime) -> Reading {
         // The validator may remember for a while that a signature was valid (trap: until the TTL ends).
         match signatures_end(&self.signatures, now) {
             Some(end) if end > now => {
-                let mut answer = self.answer(question, Security::Secure, now);
+                let mut answer = self.answer(Security::Secure, now);
                 answer.expires = answer.expires.min(end);
                 Reading::Answer(answer)
             }
@@ -168,8 +179,40 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn answer(&self, question: &Question, security: Security, now: UnixTime) -> Answer {
-        match records::outcome(question.kind, &self.records) {
+    /// An alias that was made from a DNAME record is not signed; that record is, and the alias must follow from it
+    /// (RFC 6672, section 5.3.1).
+    fn synthesized(&self, message: &Message, now: UnixTime) -> Reading {
+        let ([alias], RecordKind::Cname) = (self.records.as_slice(), self.kind) else {
+            return Reading::Bogus;
+        };
+        let dname = message.answers.iter().find(|record| {
+            record.proof == Proof::Secure
+                && record.record_type() == RecordType::DNAME
+                && record.name != self.name
+                && record.name.zone_of(&self.name)
+        });
+        let Some(dname) = dname else {
+            return Reading::Bogus;
+        };
+        let moved = records::moved(&self.name, &dname.name, &dname.data);
+        let follows = match &alias.data {
+            RData::CNAME(target) => moved.is_some_and(|moved| target.0 == moved),
+            _ => false,
+        };
+        let owned = message.answers.iter();
+        let signatures: Vec<&Record> = owned.filter(|record| record.name == dname.name).collect();
+        match signatures_end(&signatures, now) {
+            Some(end) if follows && end > now => {
+                let mut answer = self.answer(Security::Secure, now);
+                answer.expires = answer.expires.min(now.plus(kept(&[dname]))).min(end);
+                Reading::Answer(answer)
+            }
+            _ => Reading::Bogus,
+        }
+    }
+
+    fn answer(&self, security: Security, now: UnixTime) -> Answer {
+        match records::outcome(self.kind, &self.records) {
             Outcome::Failed(failure) => failed(failure, now),
             outcome => Answer::new(outcome, security, now.plus(kept(&self.records))),
         }

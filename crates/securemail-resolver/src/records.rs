@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::serialize::binary::BinDecodable as _;
 use securemail_core::limits::{
     ADDRESS_RECORDS_MAX, MX_RECORDS_MAX, TLSA_RECORDS_MAX, TXT_OCTETS_MAX, TXT_RECORDS_MAX,
 };
@@ -54,6 +55,17 @@ fn alias(records: &[&Record]) -> Outcome {
         _ => None,
     };
     target.map_or(Outcome::Failed(LookupFailure::Malformed), Outcome::Alias)
+}
+
+/// Where a DNAME record at `owner` moves `name` (RFC 6672, section 2.2). hickory leaves its data unread.
+pub(crate) fn moved(name: &Name, owner: &Name, data: &RData) -> Option<Name> {
+    let RData::Unknown { rdata, .. } = data else {
+        return None;
+    };
+    let target = Name::from_bytes(&rdata.anything).ok()?;
+    let kept = name.num_labels().checked_sub(owner.num_labels())?;
+    let prefix = Name::from_labels(name.iter().take(kept.into())).ok()?;
+    prefix.append_domain(&target).ok()
 }
 
 fn address(data: &RData) -> Option<IpAddr> {

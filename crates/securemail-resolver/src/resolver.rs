@@ -13,7 +13,7 @@ use hickory_proto::dnssec::{Proof, TrustAnchors};
 use hickory_proto::op::{DnsRequestOptions, DnsResponse, Query};
 use hickory_proto::rr::{Name, RecordType};
 use securemail_core::backend::{Clock, Resolver, VantageView};
-use securemail_core::vocab::{Answer, LookupFailure, Outcome, Question, RecordKind, UnixTime};
+use securemail_core::vocab::{Answer, LookupFailure, Outcome, Question, UnixTime};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -21,7 +21,7 @@ use crate::anchor::Anchors;
 use crate::cache::Cache;
 use crate::reading::{self, Reading};
 use crate::records;
-use crate::second::SecondOpinion;
+use crate::second::{SecondOpinion, View};
 use crate::settings::{BuildError, ResolverSettings};
 use crate::upstream::{Trouble, Upstream, watched};
 use crate::vantage::Vantage;
@@ -103,22 +103,11 @@ impl HickoryResolver {
         }
         let answer = match self.validated(question).await {
             Reading::Answer(answer) => self.confirmed(question, answer).await,
-            Reading::Alias => return self.alias(question).await,
             Reading::WildcardUnproved(answer) => self.vouched(question, answer).await,
             Reading::Bogus => reading::failed(LookupFailure::Bogus, self.clock.now()),
         };
         self.cache.put(question, &answer, self.clock.now());
         answer
-    }
-
-    /// Asks for the alias itself, since beside its target its own state is lost.
-    async fn alias(&self, question: &Question) -> Answer {
-        let alias = Question::new(question.name.clone(), RecordKind::Cname);
-        let answer = Box::pin(self.answer(&alias)).await;
-        match answer.outcome {
-            Outcome::Alias(_) | Outcome::Failed(_) => answer,
-            _ => reading::failed(LookupFailure::Disagreement, self.clock.now()),
-        }
     }
 
     /// Validates; once more where that fails, because a key that came too late looks like a forgery.
@@ -241,12 +230,11 @@ impl HickoryResolver {
             return answer;
         }
         let now = self.clock.now();
-        match second.view(question, now).await {
-            Ok(view) if view.agrees(&answer) => {
+        match second.check(question, &answer, View::agrees, now).await {
+            Ok(()) => {
                 answer.validators = 2;
                 answer
             }
-            Ok(_) => reading::failed(LookupFailure::Disagreement, now),
             Err(failure) => reading::failed(failure, now),
         }
     }
@@ -258,9 +246,11 @@ impl HickoryResolver {
         let Some(second) = &self.second else {
             return reading::failed(LookupFailure::Bogus, now);
         };
-        match second.view(question, now).await {
-            Ok(view) if view.vouches_for(&answer) => answer,
-            Ok(_) => reading::failed(LookupFailure::Disagreement, now),
+        match second
+            .check(question, &answer, View::vouches_for, now)
+            .await
+        {
+            Ok(()) => answer,
             Err(failure) => reading::failed(failure, now),
         }
     }

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use hickory_proto::op::Message;
-use securemail_core::vocab::{Answer, LookupFailure, Outcome, Question, Security, UnixTime};
+use securemail_core::vocab::{
+    Answer, LookupFailure, Outcome, Question, RecordKind, Security, UnixTime,
+};
 
 use crate::settings::BuildError;
 use crate::upstream::Upstream;
@@ -20,7 +22,7 @@ pub(crate) struct SecondOpinion {
 /// What the second validator says.
 pub(crate) struct View {
     /// It validated the answer.
-    pub(crate) authentic: bool,
+    authentic: bool,
     answer: Answer,
 }
 
@@ -43,12 +45,33 @@ impl SecondOpinion {
         self.servers.ask(request).await
     }
 
-    /// Asks what the first validator was asked.
-    pub(crate) async fn view(
+    /// Checks an answer of the first validator. AD speaks for a whole chain of aliases, so where it is missing the
+    /// alias is asked for by itself.
+    pub(crate) async fn check(
         &self,
         question: &Question,
+        first: &Answer,
+        holds: fn(&View, &Answer) -> bool,
         now: UnixTime,
-    ) -> Result<View, LookupFailure> {
+    ) -> Result<(), LookupFailure> {
+        let whole = self.view(question, now).await;
+        let view = match whole {
+            Err(LookupFailure::Unusable) => return Err(LookupFailure::Unusable),
+            Ok(view) if holds(&view, first) => return Ok(()),
+            _ if matches!(first.outcome, Outcome::Alias(_)) => {
+                let alias = Question::new(question.name.clone(), RecordKind::Cname);
+                self.view(&alias, now).await?
+            }
+            other => other?,
+        };
+        if holds(&view, first) {
+            Ok(())
+        } else {
+            Err(LookupFailure::Disagreement)
+        }
+    }
+
+    async fn view(&self, question: &Question, now: UnixTime) -> Result<View, LookupFailure> {
         let name = records::absolute(&question.name).ok_or(LookupFailure::Malformed)?;
         let request = exchange::request(name, records::record_type(question.kind));
         let message: Message = match self.ask(&request).await {

@@ -1,5 +1,9 @@
 //! The resolver against NSD and Unbound, and the policy client against a real policy host.
 
+mod common;
+#[path = "lab/unbound.rs"]
+mod unbound;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;

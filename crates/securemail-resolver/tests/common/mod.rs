@@ -71,6 +71,9 @@ pub(crate) fn zones() -> SignedDns {
         .address("mx.plain.test", [192, 0, 2, 3].into())
         .tlsa("mx.plain.test", 25, HASH)
         .tlsa("mx.island.plain.test", 25, HASH)
+        .record("_tcp.moved.good.test DNAME _tcp.mx.good.test")
+        .record("_tcp.moved.plain.test DNAME _tcp.mx.good.test")
+        .record("_tcp.moved.bogus.test DNAME _tcp.mx.good.test")
         .tlsa("mx.hidden.test", 25, HASH)
         .cname("_25._tcp.back.plain.test", "_25._tcp.mx.good.test")
         .mx("bogus.test", 10, "mx.bogus.test")
@@ -187,6 +190,15 @@ pub(crate) const CASES: &[Case] = {
         ("_25._tcp.toplain.good.test", Tlsa, Alias, Secure),
         ("_25._tcp.tonothing.good.test", Tlsa, Alias, Secure),
         ("_25._tcp.back.plain.test", Tlsa, Alias, Insecure),
+        // Aliases made from a DNAME record, which alone is signed.
+        ("_25._tcp.moved.good.test", Tlsa, Alias, Secure),
+        ("_25._tcp.moved.plain.test", Tlsa, Alias, Insecure),
+        (
+            "_25._tcp.moved.bogus.test",
+            Tlsa,
+            Failed(LookupFailure::Bogus),
+            Bogus,
+        ),
         // Bogus.
         ("bogus.test", Mx, Failed(LookupFailure::Bogus), Bogus),
         (

@@ -1,11 +1,12 @@
 //! Answers to questions, with aliases followed as a recursive resolver does.
 
 use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use super::DnsError;
 use super::denial::{Claim, wildcard_of};
 use super::zone::{Node, State, Zone, Zones};
+use super::{DnsError, records};
 
 /// Aliases followed; a loop ends here.
 const HOPS_MAX: usize = 16;
@@ -63,7 +64,15 @@ impl Resolved {
         if let Some(node) = zone.node(asked.name) {
             return self.take(zone, asked, node, Claim::NoData);
         }
-        let wildcard = wildcard_of(&zone.closest_encloser(asked.name))?;
+        let encloser = zone.closest_encloser(asked.name);
+        if let Some(rrset) = zone
+            .nodes
+            .get(&encloser)
+            .and_then(|node| node.get(&RecordType::DNAME))
+        {
+            return self.redirect(zone, asked, &encloser, rrset);
+        }
+        let wildcard = wildcard_of(&encloser)?;
         if let Some(node) = zone.nodes.get(&wildcard) {
             return self.take(zone, asked, Some(node), Claim::WildcardNoData);
         }
@@ -98,6 +107,29 @@ impl Resolved {
             _ => None,
         });
         Ok(target)
+    }
+
+    /// Moves the whole tree below a DNAME record: the record is signed, the alias made from it is not
+    /// (RFC 6672, section 5.3.1).
+    fn redirect(
+        &mut self,
+        zone: &Zone,
+        asked: Asked<'_>,
+        owner: &Name,
+        rrset: &[Record],
+    ) -> Result<Option<Name>, DnsError> {
+        self.answers.extend(signed(zone, rrset, None)?);
+        let bad = || DnsError::Name(asked.name.to_string());
+        let first = rrset.first().ok_or_else(bad)?;
+        let target = records::dname_target(&first.data).ok_or_else(bad)?;
+        let kept = usize::from(asked.name.num_labels().saturating_sub(owner.num_labels()));
+        let moved = Name::from_labels(asked.name.iter().take(kept))
+            .and_then(|prefix| prefix.append_domain(&target))
+            .map_err(|_| bad())?;
+        let alias = RData::CNAME(CNAME(moved.clone()));
+        self.answers
+            .push(Record::from_rdata(asked.name.clone(), first.ttl, alias));
+        Ok((asked.kind != RecordType::CNAME).then_some(moved))
     }
 
     fn deny(&mut self, zone: &Zone, claim: Claim, name: &Name) -> Result<(), DnsError> {

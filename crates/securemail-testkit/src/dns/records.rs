@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use hickory_proto::rr::rdata::{CNAME, MX, NS};
+use hickory_proto::rr::rdata::{CNAME, MX, NS, NULL};
 use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable as _, BinEncodable as _};
 
 use super::DnsError;
 
@@ -32,13 +33,14 @@ impl ParsedRecord {
             if let Ok(secs) = next.parse() {
                 ttl = secs;
             } else if !next.eq_ignore_ascii_case("IN") {
-                let data = RData::try_from_str(kind(next)?, after)
-                    .map_err(|error| bad(&error.to_string()))?;
-                return Ok(Self {
-                    name: name(owner)?,
-                    ttl,
-                    data: absolute(data),
-                });
+                let data = match kind(next)? {
+                    RecordType::DNAME => dname(after)?,
+                    kind => RData::try_from_str(kind, after)
+                        .map(absolute)
+                        .map_err(|error| bad(&error.to_string()))?,
+                };
+                let name = name(owner)?;
+                return Ok(Self { name, ttl, data });
             }
             rest = after;
         }
@@ -85,6 +87,28 @@ fn absolute(data: RData) -> RData {
         RData::MX(mx) => RData::MX(MX::new(mx.preference, dotted(mx.exchange))),
         RData::NS(NS(host)) => RData::NS(NS(dotted(host))),
         other => other,
+    }
+}
+
+/// hickory has no DNAME record; its data is one name, uncompressed (RFC 6672, section 2.1).
+fn dname(target: &str) -> Result<RData, DnsError> {
+    let octets = name(target.trim())?
+        .to_bytes()
+        .map_err(|_| DnsError::Name(target.to_owned()))?;
+    Ok(RData::Unknown {
+        code: RecordType::DNAME,
+        rdata: NULL::with(octets),
+    })
+}
+
+/// Where a DNAME record points.
+pub(super) fn dname_target(data: &RData) -> Option<Name> {
+    match data {
+        RData::Unknown {
+            code: RecordType::DNAME,
+            rdata,
+        } => Name::from_bytes(&rdata.anything).ok(),
+        _ => None,
     }
 }
 

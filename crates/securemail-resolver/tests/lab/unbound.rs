@@ -1,14 +1,12 @@
 //! The same zones through a real validating resolver: Unbound in front, Unbound as second validator.
 //!
-//! These need `unbound` on this machine, and nothing else: they serve their own zones.
-
-mod common;
+//! These need `unbound` on this machine and nothing else of the lab: they serve their own zones.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{ask, build, settings, zones};
+use crate::common::{ask, build, settings, zones};
 use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
 use securemail_testkit::dns::RunningDns;
 use tempfile::TempDir;
@@ -84,7 +82,7 @@ async fn every_zone_is_answered_through_unbound_as_it_must_be() {
     let unbound = Unbound::start(&dns, "validator iterator").await;
     let mut settings = settings(&dns);
     settings.servers = vec![unbound.addr];
-    common::check_cases(&build(&settings)).await;
+    crate::common::check_cases(&build(&settings)).await;
 }
 
 #[tokio::test]
@@ -95,7 +93,7 @@ async fn unbound_agrees_as_second_validator() {
     settings.second_opinion = vec![unbound.addr];
     let resolver = build(&settings);
     assert_eq!(resolver.probe().await, Ok(()));
-    common::check_cases(&resolver).await;
+    crate::common::check_cases(&resolver).await;
 }
 
 #[tokio::test]
