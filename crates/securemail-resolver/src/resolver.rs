@@ -23,7 +23,7 @@ use crate::reading::{self, Reading};
 use crate::records;
 use crate::second::{SecondOpinion, View};
 use crate::settings::{BuildError, ResolverSettings};
-use crate::upstream::{Trouble, Upstream, watched};
+use crate::upstream::{Trouble, Upstream, note_failure, watched};
 use crate::vantage::Vantage;
 
 /// Validations that hickory remembers, and for how long at most: it does not look at the end of signatures.
@@ -209,6 +209,8 @@ impl HickoryResolver {
         }
         let trusted: TrustAnchors = self.anchors.trusted(keys.iter());
         if trusted.is_empty() {
+            // The root has other keys than the anchor names, or these servers are of another root.
+            note_failure(LookupFailure::Unusable);
             return Err(Unanswered);
         }
         // The size first: setting it forgets the times. What failed is not remembered at all, because hickory cannot

@@ -49,6 +49,11 @@ pub(crate) async fn watched<F: Future>(work: F) -> (F::Output, Trouble) {
         .await
 }
 
+/// Something that the answer needs failed.
+pub(crate) fn note_failure(failure: LookupFailure) {
+    note(|trouble| trouble.failure = Some(failure));
+}
+
 fn note(change: impl FnOnce(&mut Trouble)) {
     // Outside of `watched`, in the probe, nobody asks afterwards.
     let _outside = TROUBLE.try_with(|trouble| change(&mut trouble.borrow_mut()));
@@ -75,7 +80,10 @@ impl Upstream {
         for server in (0..ROUNDS).flat_map(|_| self.servers.iter()) {
             match exchange::ask(*server, request, self.limit).await {
                 Ok(answer) => match failure_of(&answer) {
-                    None => return Ok(answer),
+                    None => {
+                        note(|trouble| trouble.extend(&answer));
+                        return Ok(answer);
+                    }
                     Some(failure) => last = failure,
                 },
                 Err(ExchangeError::Timeout) => last = LookupFailure::Timeout,
@@ -86,6 +94,7 @@ impl Upstream {
                 }
             }
         }
+        note_failure(last);
         Err(last)
     }
 }
@@ -98,16 +107,8 @@ impl DnsHandle for Upstream {
         let upstream = self.clone();
         let answer = async move {
             let (message, _) = request.into_parts();
-            match upstream.ask(&message).await {
-                Ok(answer) => {
-                    note(|trouble| trouble.extend(&answer));
-                    Ok(DnsResponse::from_message(answer)?)
-                }
-                Err(failure) => {
-                    note(|trouble| trouble.failure = Some(failure));
-                    Err(net_error(failure))
-                }
-            }
+            let answer = upstream.ask(&message).await.map_err(net_error)?;
+            Ok(DnsResponse::from_message(answer)?)
         };
         stream::once(answer).boxed()
     }

@@ -251,6 +251,27 @@ async fn anchors_may_be_digests() {
 }
 
 #[tokio::test]
+async fn digests_that_name_no_key_are_our_own_fault_until_the_keys_come() {
+    let (dns, other) = (
+        zones().start().await.unwrap(),
+        zones().start().await.unwrap(),
+    );
+    let mut settings = settings(&dns);
+    settings.trust_anchor = Some(other.anchor_ds().to_owned());
+    let answer = ask(&build(&settings), "good.test", RecordKind::Mx).await;
+    assert_eq!(answer.outcome, Outcome::Failed(LookupFailure::Unusable));
+    settings.trust_anchor = Some(dns.anchor_ds().to_owned());
+    settings.try_timeout = Duration::from_millis(100);
+    let resolver = build(&settings);
+    dns.inject(Fault::Silent);
+    let answer = ask(&resolver, "good.test", RecordKind::Mx).await;
+    assert_eq!(answer.outcome, Outcome::Failed(LookupFailure::Timeout));
+    dns.heal();
+    let answer = tlsa(&resolver, "mx.good.test").await;
+    assert_eq!(answer.security, Security::Secure);
+}
+
+#[tokio::test]
 async fn too_many_tlsa_records_are_malformed() {
     let mut zones = zones();
     for n in 0..40 {
