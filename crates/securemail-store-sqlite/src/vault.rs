@@ -144,9 +144,11 @@ impl FileVault {
             if found.len() >= limit {
                 break;
             }
+            // In this order: when its writer has ended, the object stands or never will.
+            let ended = !self.incoming(&key, head.number).exists();
             if self.stands(&key, head)? {
                 found.push(key);
-            } else if !self.incoming(&key, head.number).exists() {
+            } else if ended {
                 remove(&self.entry(&key, head))?;
             }
         }

@@ -76,7 +76,8 @@ pub trait Spool: fmt::Debug + Send + Sync + 'static {
     /// Writes down how an attempt ended.
     ///
     /// # Errors
-    /// `LeaseLost`, `Unavailable`.
+    /// `LeaseLost`, `Unavailable`; `NotFound` where a delivery is deferred that was never committed:
+    /// nothing of it is there that could be tried again.
     async fn settle(
         &self,
         lease: &Lease,
@@ -92,12 +93,14 @@ pub trait Spool: fmt::Debug + Send + Sync + 'static {
     async fn state(&self, delivery: &DeliveryKey) -> Result<DeliveryState, StoreError>;
 
     /// Makes a queued delivery due at `due`: when a telephone number came, or the sender released it.
+    /// While an attempt runs, it takes effect when that is deferred.
     ///
     /// # Errors
     /// `NotFound`, `Unavailable`.
     async fn wake(&self, delivery: &DeliveryKey, due: UnixTime) -> Result<(), StoreError>;
 
-    /// Forgets ended deliveries older than `before`; returns how many.
+    /// Forgets deliveries that ended before `before`, and intents whose lease ran out before it;
+    /// returns how many.
     ///
     /// # Errors
     /// `Unavailable`.

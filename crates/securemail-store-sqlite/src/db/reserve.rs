@@ -38,9 +38,11 @@ impl Reserve {
 
     /// Whether the room is there, taking it back where that is possible again.
     pub(crate) fn is_held(&mut self, db: &Connection) -> bool {
-        if !self.released {
+        // Another process may have given it up: then nothing new is taken here either.
+        if !self.released && self.path.exists() {
             return true;
         }
+        self.released = true;
         if self.asked.is_some_and(|asked| asked.elapsed() < PAUSE) {
             return false;
         }

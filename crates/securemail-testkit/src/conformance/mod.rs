@@ -14,7 +14,6 @@
 #![expect(
     clippy::missing_panics_doc,
     clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a clause panics where it is broken"

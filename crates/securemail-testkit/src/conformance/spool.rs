@@ -90,7 +90,8 @@ pub async fn s1_granted_is_durable(harness: &impl SpoolHarness) {
 }
 
 /// **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
-/// the others get `Earlier`.
+/// the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
+/// whose lease ran out without a result is granted again, marked `unclear`.
 pub async fn s2_one_submission_is_granted_at_a_time(harness: &impl SpoolHarness) {
     let SpoolWithLog { spool, .. } = harness.fresh().await;
     let intents = vec![intent(1, Some(7)), intent(2, Some(7)), intent(3, Some(8))];
@@ -132,7 +133,9 @@ pub async fn s2_one_submission_is_granted_at_a_time(harness: &impl SpoolHarness)
     granted(intend(&*spool, other, 0).await);
 }
 
-/// **S2** One that ended `Bounced` or `Released` does not stand in the way.
+/// **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
+/// the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
+/// whose lease ran out without a result is granted again, marked `unclear`.
 pub async fn s2_what_ended_without_promise_does_not_stand_in_the_way(harness: &impl SpoolHarness) {
     let SpoolWithLog { spool, .. } = harness.fresh().await;
     for (n, ended) in [(1, Settlement::Bounced), (2, Settlement::Released)] {
@@ -158,7 +161,9 @@ pub async fn s2_what_ended_without_promise_does_not_stand_in_the_way(harness: &i
     }
 }
 
-/// **S2** One whose lease ran out without a result is granted again, marked `unclear`.
+/// **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
+/// the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
+/// whose lease ran out without a result is granted again, marked `unclear`.
 pub async fn s2_a_lost_attempt_is_granted_again_as_unclear(harness: &impl SpoolHarness) {
     let SpoolWithLog { spool, .. } = harness.fresh().await;
     let (lost, _) = granted(intend(&*spool, intent(1, Some(7)), 0).await);
@@ -181,7 +186,9 @@ pub async fn s2_a_lost_attempt_is_granted_again_as_unclear(harness: &impl SpoolH
     assert!(unclear && lease.fence > 1, "S2: the same delivery again");
 }
 
-/// **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time.
+/// **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
+/// the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
+/// whose lease ran out without a result is granted again, marked `unclear`.
 pub async fn s2_a_day_later_it_is_another_submission(harness: &impl SpoolHarness) {
     const DAY: u64 = 24 * 3600;
     let SpoolWithLog { spool, .. } = harness.fresh().await;
