@@ -12,11 +12,13 @@ use securemail_core::ledger::{
 use securemail_core::route::{
     Decision, DeferClass, Effect, Evidence, Finding, MessageFacts, Route, Rule, Subject,
 };
+use securemail_core::seal::RecordCipher;
 use securemail_core::secret::Key32;
 use securemail_core::vocab::{
     Address, DnsName, EnhancedStatus, Profile, QueueId, Reply, ReversePath, UnixTime,
 };
 use securemail_testkit::sim::{DryEntropy, SeededEntropy};
+use sha2::{Digest, Sha256};
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_262_400);
 const QUEUE: QueueId = QueueId::from_bytes([0xab; 16]);
@@ -195,6 +197,32 @@ fn a_personal_part_of_another_event_tenant_or_key_is_damaged() {
     for other in [log_of("gemeente", 2), log_of("other", 1)] {
         let read = other.read(&entries[0]).unwrap();
         assert!(read.personal == PersonalPart::Damaged);
+    }
+}
+
+/// Somebody who has the tenant's evidence key can seal other facts, and cannot make them true.
+#[test]
+fn facts_that_the_chain_did_not_commit_to_are_damaged_even_under_the_right_key() {
+    let mut entry = logged(vec![hand_over()]).remove(0);
+    let cipher = RecordCipher::new(Key32::from_bytes([1; 32]));
+    let mut context = b"securemail/v1/event\0gemeente\0".to_vec();
+    context.extend_from_slice(&Sha256::digest(&entry.chained));
+    let plain = cipher
+        .open(&context, entry.personal.as_ref().unwrap())
+        .unwrap();
+    let plain = String::from_utf8(plain).unwrap();
+    let mut seal = |plain: &str| {
+        let entropy = SeededEntropy::new(9);
+        entry.personal = Some(cipher.seal(&context, plain.as_bytes(), &entropy).unwrap());
+        log().read(&entry).unwrap().personal
+    };
+    assert!(matches!(seal(&plain), PersonalPart::Kept(_)));
+    for (from, to) in [("192.0.2.77", "192.0.2.78"), ("\"client\"", "\"klient\"")] {
+        assert!(plain.contains(from));
+        assert!(
+            seal(&plain.replace(from, to)) == PersonalPart::Damaged,
+            "{from}"
+        );
     }
 }
 

@@ -178,27 +178,41 @@ fn without_randomness_nothing_is_sealed() {
     assert!(matches!(result, Err(SealError::NoEntropy(_))));
 }
 
-#[tokio::test]
-async fn a_source_that_ends_early_fails_and_gives_no_short_ciphertext() {
-    /// Says that it is longer than it is.
-    #[derive(Debug)]
-    struct Liar(Dribble);
-    #[async_trait::async_trait]
-    impl Content for Liar {
-        fn size(&self) -> u64 {
-            self.0.size() + 1
-        }
-        async fn read(&self, offset: u64, max: usize) -> Result<bytes::Bytes, ContentError> {
-            self.0.read(offset, max).await
-        }
+/// A content that breaks its contract.
+#[derive(Debug)]
+struct Liar {
+    says: u64,
+    gives: usize,
+}
+
+#[async_trait::async_trait]
+impl Content for Liar {
+    fn size(&self) -> u64 {
+        self.says
     }
-    let liar = Liar(Dribble {
-        octets: text(100).into(),
-        piece: 64,
-    });
-    let sealing = seal(Arc::new(liar), &KEY, CONTEXT, &SeededEntropy::new(5)).unwrap();
-    let result = read_all(&**sealing.ciphertext()).await;
-    assert!(matches!(result, Err(ContentError::Damaged)));
+
+    async fn read(&self, offset: u64, _max: usize) -> Result<bytes::Bytes, ContentError> {
+        Ok(vec![0; if offset == 0 { self.gives } else { 0 }].into())
+    }
+}
+
+#[tokio::test]
+async fn a_content_that_gives_less_or_more_than_it_says_is_damaged() {
+    for (says, gives) in [(101, 100), (100, 101), (0, 0), (20_000, 20_000)] {
+        let liar = Arc::new(Liar { says, gives });
+        let sealing = seal(liar.clone(), &KEY, CONTEXT, &SeededEntropy::new(5)).unwrap();
+        let sealing = read_all(&**sealing.ciphertext()).await;
+        if says == 0 {
+            assert_eq!(sealing.unwrap().len(), HEADER + 16);
+        } else {
+            assert!(
+                matches!(sealing, Err(ContentError::Damaged)),
+                "{says} {gives}"
+            );
+        }
+        let opened = open(&SealedContent::assertion(liar), &KEY, CONTEXT).await;
+        assert!(matches!(opened, Err(ContentError::Damaged)));
+    }
 }
 
 #[test]
