@@ -1,2 +1,131 @@
 //! The whole relay: one binary.
-fn main() {}
+//!
+//! `run` serves, `demo` shows everything on one machine without settings, `check` explains how mail to
+//! a domain would go, `events` shows what happened to a message, `config check` reads settings.
+
+#![expect(
+    unreachable_pub,
+    reason = "in a program `pub` says what other modules use"
+)]
+
+mod assemble;
+mod check;
+mod demo;
+mod events;
+mod handler;
+mod probe;
+mod run;
+mod scanner;
+mod serve;
+mod settings;
+mod sms;
+mod system;
+mod tenants;
+mod terminal;
+mod tls;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A mail relay that hands messages over only where it is proved who takes them.
+#[derive(Debug, Parser)]
+#[command(name = "securemail-relay", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve.
+    Run {
+        /// The settings file.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Show it all on this machine: no settings, no network, no root.
+    Demo {
+        /// Pick the waiting message up without a browser, compare, and end: 0 if all is well, 1 if not.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Explain how mail to a domain would go: 0 direct, 10 vault, 20 refused, 30 held, 3 unknown.
+    Check {
+        /// The recipient domain.
+        domain: String,
+        /// The settings file; without it the system's resolver is used.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Also open a session with each host and prove it; nothing is sent.
+        #[arg(long)]
+        connect: bool,
+        /// Print evidence and decision as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what happened to a message, or to the messages for a recipient.
+    Events {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The tenant; may be left out where there is one.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// The id that the sender was given, an address, or a Message-ID.
+        message: Option<String>,
+    },
+    /// Work on settings.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say what is wrong with a settings file, or that it is good.
+    Check {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+/// `check` has its own meaning for 1; a command that is used wrongly ends with 2, as clap does.
+const UNUSABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return terminal::fail(UNUSABLE, &format!("no runtime: {error}")),
+    };
+    runtime.block_on(async {
+        match cli.command {
+            Command::Run {
+                config: Some(config),
+            } => run::run(&config).await,
+            Command::Run { config: None } => run::explain(),
+            Command::Demo { once } => demo::demo(once).await,
+            Command::Check {
+                domain,
+                config,
+                connect,
+                json,
+            } => check::check(&domain, config.as_deref(), connect, json).await,
+            Command::Events {
+                config,
+                tenant,
+                message,
+            } => events::events(&config, tenant.as_deref(), message.as_deref()).await,
+            Command::Config {
+                command: ConfigCommand::Check { config },
+            } => run::check_settings(&config),
+        }
+    })
+}

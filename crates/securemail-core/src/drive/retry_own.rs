@@ -28,7 +28,7 @@ enum Fared {
 }
 
 impl Relay {
-    /// One round with a mail of ours.
+    /// One round with a mail of ours: the proved way first; what that showed may open another.
     pub(super) async fn retry_own(
         &self,
         class: ItemClass,
@@ -36,29 +36,42 @@ impl Relay {
         content: &Arc<dyn Content>,
         mut delivery: Delivery,
     ) -> Result<(), StoreError> {
-        let now = self.now();
-        let decision = self.parts.policy.decide(&delivery.evidence, now);
-        let over = now >= header.accepted.plus(self.settings.policy.hold_for);
-        let route = notice_route(&delivery.evidence, &decision, now, &self.settings.policy);
-        let (fared, not_before) = match route {
-            NoticeRoute::Hold { not_before } => (Fared::Later, not_before),
-            NoticeRoute::Proved(_) => {
-                let (fared, back) = self.send_proved(header, content, delivery).await?;
-                delivery = back;
-                (fared, self.retry_at(&delivery))
+        let mut fared = Fared::Later;
+        let mut not_before = None;
+        for _ in 0..WAYS_MAX {
+            match self.notice_way(&delivery) {
+                NoticeRoute::Hold { not_before: hold } => {
+                    not_before = Some(hold);
+                    break;
+                }
+                NoticeRoute::Proved(_) => {
+                    (fared, delivery) = self.send_proved(header, content, delivery).await?;
+                    if !matches!(fared, Fared::Later) {
+                        break;
+                    }
+                }
+                NoticeRoute::Opportunistic(hops) => {
+                    let mail = (class, header);
+                    fared = self
+                        .send_unproved(mail, content, &mut delivery, hops)
+                        .await?;
+                    break;
+                }
             }
-            NoticeRoute::Opportunistic(hops) => {
-                let fared = self
-                    .send_unproved((class, header), content, &mut delivery, hops)
-                    .await?;
-                (fared, self.retry_at(&delivery))
-            }
-        };
+        }
+        let over = self.now() >= header.accepted.plus(self.settings.policy.hold_for);
+        let not_before = not_before.unwrap_or_else(|| self.retry_at(&delivery));
         match fared {
             Fared::Taken => self.own_taken(class, header, &delivery).await,
             Fared::Later if !over => self.put_off(delivery, not_before, Vec::new()).await,
             Fared::Later | Fared::Refused => self.own_refused(class, header, &delivery).await,
         }
+    }
+
+    fn notice_way(&self, delivery: &Delivery) -> NoticeRoute {
+        let now = self.now();
+        let decision = self.parts.policy.decide(&delivery.evidence, now);
+        notice_route(&delivery.evidence, &decision, now, &self.settings.policy)
     }
 
     async fn own_taken(
@@ -219,5 +232,7 @@ async fn whole(content: &dyn Content) -> Result<Bytes, ContentError> {
     Ok(octets.into())
 }
 
+/// The proved way, what its failure leaves, and one more; then the mail waits.
+const WAYS_MAX: usize = 3;
 /// The longest pause between two tries of a mail of ours.
 const NOTICE_RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::host::{Admitted, Obstacle, was_ever_secure};
+use super::host::{Admitted, Obstacle};
 use super::{AttemptEvidence, Authentication, Evidence, PeerFailure, Rule};
 use crate::backend::{RecipientOutcome, SessionOutcome};
 use crate::vocab::{DnsName, Reply, UnixTime};
@@ -177,11 +177,11 @@ fn of_peer(failure: &PeerFailure, admitted: &Admitted) -> (Rule, &'static str) {
     }
 }
 
-/// Whether some host of the domain was proved before.
+/// Whether some host of the domain was proved before. Signed MX records alone say nothing about what a
+/// session with the host could prove.
 fn was_proved(evidence: &Evidence) -> bool {
-    was_ever_secure(evidence)
-        || evidence
-            .history
-            .as_ref()
-            .is_some_and(|seen| !seen.hosts.is_empty())
+    evidence
+        .history
+        .as_ref()
+        .is_some_and(|seen| !seen.hosts.is_empty())
 }

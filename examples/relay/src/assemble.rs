@@ -1,0 +1,371 @@
+//! Builds a relay from its settings: every part by name, nothing global.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use securemail_core::backend::{
+    AuditSink, Clock, Directory, Entropy, KeyStore, MasterKey, Notifier, Resolver,
+};
+use securemail_core::dkim::{LocalDkimKey, LocalKeys};
+use securemail_core::drive::pickup::{PickupParts, PickupService, PickupSettings};
+use securemail_core::drive::{Inquirer, Parts, Relay, RelaySettings};
+use securemail_core::route::{PolicySettings, StandardPolicy};
+use securemail_core::seal::{LocalMasterKey, RecordCipher};
+use securemail_core::secret::SecretText;
+use securemail_core::vocab::DnsName;
+use securemail_resolver::{
+    HickoryResolver, Networks, PolicyClient, PolicySettings as FetchSettings, ResolverSettings,
+    VantageSettings,
+};
+use securemail_smtp::{ClientSettings, SmtpTransport, trust};
+use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore, StoreSettings};
+
+use crate::scanner::NoScanner;
+use crate::settings::{Settings, SettingsError};
+use crate::system::{SystemClock, SystemEntropy, TokioTasks};
+use crate::tenants;
+
+/// A relay with the parts that the binary itself needs.
+pub struct App {
+    pub relay: Arc<Relay>,
+    pub pickups: Arc<PickupService>,
+    pub directory: Arc<dyn Directory>,
+    pub audit: Arc<dyn AuditSink>,
+    pub master: Arc<dyn MasterKey>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub tasks: Arc<TokioTasks>,
+}
+
+/// Something does not fit; the text says what to change.
+pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+/// Builds everything except listeners.
+///
+/// # Errors
+/// Where a file, a key or a service does not fit.
+pub async fn assemble(settings: &Settings, notifier: Arc<dyn Notifier>) -> Result<App, Trouble> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let tasks = Arc::new(TokioTasks::new());
+    let master = master_key(settings, entropy.clone())?;
+    let stores = Stores::open(settings, &*master, entropy.clone()).await?;
+    tenants::seed(settings, &*stores.store).await?;
+    let inquirer = inquirer(settings, stores.store.clone(), clock.clone())?;
+    let pickups = PickupService::new(PickupParts {
+        pickups: stores.store.clone(),
+        vault: stores.vault.clone(),
+        keys: stores.keys.clone(),
+        master: master.clone(),
+        directory: stores.store.clone(),
+        notifier,
+        audit: stores.store.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        settings: PickupSettings::new(&settings.portal.url),
+    });
+    let pickups = Arc::new(pickups.await?);
+    let transport = Arc::new(transport(settings)?);
+    let parts = Parts {
+        clock: clock.clone(),
+        directory: stores.store.clone(),
+        entropy: entropy.clone(),
+        executor: tasks.clone(),
+        inquirer,
+        keys: stores.keys,
+        master: master.clone(),
+        notices: transport.clone(),
+        policy: Arc::new(StandardPolicy::new(policy(settings)?)),
+        scanner: Arc::new(NoScanner),
+        signing: Arc::new(signing_keys(settings)?),
+        spool: stores.store.clone(),
+        transport,
+    };
+    let relay = Relay::new(parts, pickups.clone(), relay_settings(settings)?).await?;
+    Ok(App {
+        relay,
+        pickups,
+        directory: stores.store.clone(),
+        audit: stores.store,
+        master,
+        clock,
+        entropy,
+        tasks,
+    })
+}
+
+struct Stores {
+    store: Arc<SqliteStore>,
+    keys: Arc<dyn KeyStore>,
+    vault: Arc<FileVault>,
+}
+
+impl Stores {
+    async fn open(
+        settings: &Settings,
+        master: &dyn MasterKey,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, Trouble> {
+        let data_dir = &settings.relay.data_dir;
+        fs::create_dir_all(data_dir).map_err(|error| at(data_dir, error))?;
+        let cipher = RecordCipher::new(master.derive("store/directory").await?);
+        let store = path(
+            settings.store.url.as_deref(),
+            "sqlite:",
+            "store.url",
+            data_dir,
+            "store.db",
+        )?;
+        let keys = path(
+            settings.keys.url.as_deref(),
+            "sqlite:",
+            "keys.url",
+            data_dir,
+            "keys.db",
+        )?;
+        let vault = path(
+            settings.vault.url.as_deref(),
+            "file:",
+            "vault.url",
+            data_dir,
+            "vault",
+        )?;
+        Ok(Self {
+            store: Arc::new(SqliteStore::open(
+                &store,
+                StoreSettings::new(cipher, entropy),
+            )?),
+            keys: Arc::new(SqliteKeyStore::open(&keys)?),
+            vault: Arc::new(FileVault::open(&vault)?),
+        })
+    }
+}
+
+/// Only the log and the directory, for commands that read.
+///
+/// # Errors
+/// Where key or store do not fit.
+pub async fn open_log(
+    settings: &Settings,
+) -> Result<(Arc<SqliteStore>, Arc<dyn MasterKey>), Trouble> {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let master = master_key(settings, entropy.clone())?;
+    let stores = Stores::open(settings, &*master, entropy).await?;
+    Ok((stores.store, master))
+}
+
+/// What follows `scheme` in `url`, or `default` in `data_dir`.
+fn path(
+    url: Option<&str>,
+    scheme: &str,
+    key: &str,
+    data_dir: &Path,
+    default: &str,
+) -> Result<PathBuf, SettingsError> {
+    let Some(url) = url else {
+        return Ok(data_dir.join(default));
+    };
+    url.strip_prefix(scheme).map(PathBuf::from).ok_or_else(|| {
+        SettingsError::Invalid(format!(
+            "{key} = \"{url}\": this version knows {scheme}PATH only"
+        ))
+    })
+}
+
+/// The master key, which never lies where data lies (design: three places for keys).
+fn master_key(
+    settings: &Settings,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Arc<dyn MasterKey>, Trouble> {
+    let file = &settings.keys.master_key_file;
+    let real = fs::canonicalize(file).map_err(|error| {
+        SettingsError::Invalid(format!(
+            "keys.master_key_file = {}: {error}; make one, outside data_dir, with: \
+             head -c 32 /dev/urandom | base64 > FILE && chmod 600 FILE",
+            file.display()
+        ))
+    })?;
+    let mut places = vec![("relay.data_dir", settings.relay.data_dir.clone())];
+    let vault = settings
+        .vault
+        .url
+        .as_deref()
+        .and_then(|url| url.strip_prefix("file:"));
+    places.extend(vault.map(|vault| ("vault.url", PathBuf::from(vault))));
+    for (key, place) in places {
+        if fs::canonicalize(&place).is_ok_and(|place| real.starts_with(place)) {
+            return Err(SettingsError::Invalid(format!(
+                "keys.master_key_file lies inside {key}: whoever takes the data has the key too; \
+                 move it elsewhere"
+            ))
+            .into());
+        }
+    }
+    let octets = fs::read(file).map_err(|error| at(file, error))?;
+    Ok(Arc::new(LocalMasterKey::from_file_octets(
+        &octets, entropy,
+    )?))
+}
+
+/// What asks about recipient domains.
+///
+/// # Errors
+/// Where an address, an anchor or a root does not fit.
+pub fn inquirer(
+    settings: &Settings,
+    memory: Arc<dyn securemail_core::backend::DomainMemory>,
+    clock: Arc<dyn Clock>,
+) -> Result<Inquirer, Trouble> {
+    let resolver: Arc<dyn Resolver> = Arc::new(resolver(settings, clock.clone())?);
+    let mut fetch = FetchSettings::new(Arc::new(roots(settings)?));
+    fetch.port = settings.route.mta_sts_port;
+    fetch.allow_networks = Networks::parse(&settings.route.allow_networks)?;
+    let fetcher = Arc::new(PolicyClient::new(fetch, resolver.clone())?);
+    Ok(Inquirer {
+        resolver,
+        fetcher,
+        memory,
+        clock,
+        port: settings.route.port,
+    })
+}
+
+/// The validating resolver.
+///
+/// # Errors
+/// Where its settings do not fit.
+pub fn resolver(settings: &Settings, clock: Arc<dyn Clock>) -> Result<HickoryResolver, Trouble> {
+    let mut dns = ResolverSettings::new(settings.dns.servers.clone());
+    if let Some(file) = &settings.dns.trust_anchor {
+        dns.trust_anchor = Some(fs::read_to_string(file).map_err(|error| at(file, error))?);
+    }
+    dns.second_opinion.clone_from(&settings.dns.second_opinion);
+    let vantage = |v: &crate::settings::VantageSection| VantageSettings {
+        server: v.server,
+        name: v.name.to_string(),
+    };
+    dns.vantages = settings.dns.vantage.iter().map(vantage).collect();
+    dns.vantage_roots = Arc::new(roots(settings)?);
+    Ok(HickoryResolver::new(&dns, clock)?)
+}
+
+/// The roots that may vouch for hosts: those of `route.ca_file`, or the public ones.
+fn root_certificates(settings: &Settings) -> Result<Vec<CertificateDer<'static>>, Trouble> {
+    let Some(file) = &settings.route.ca_file else {
+        return Ok(webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec());
+    };
+    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    let certificates: Vec<_> = certificates.map_err(|error| {
+        SettingsError::Invalid(format!("route.ca_file = {}: {error}", file.display()))
+    })?;
+    if certificates.is_empty() {
+        let text = format!("route.ca_file = {}: no certificate in it", file.display());
+        return Err(SettingsError::Invalid(text).into());
+    }
+    Ok(certificates)
+}
+
+fn roots(settings: &Settings) -> Result<RootCertStore, Trouble> {
+    let mut store = RootCertStore::empty();
+    for certificate in root_certificates(settings)? {
+        store.add(certificate)?;
+    }
+    Ok(store)
+}
+
+/// The SMTP client.
+///
+/// # Errors
+/// Where a root does not fit.
+pub fn transport(settings: &Settings) -> Result<SmtpTransport, Trouble> {
+    let client = ClientSettings::new(settings.relay.hostname.clone());
+    let trust = Arc::new(trust(roots(settings)?.roots));
+    Ok(SmtpTransport::new(client, trust, Arc::new(SystemClock)))
+}
+
+/// Clocks and networks of the policy.
+///
+/// # Errors
+/// Where a network cannot be read.
+pub fn policy(settings: &Settings) -> Result<PolicySettings, Trouble> {
+    let route = &settings.route;
+    let network = |text: &String| {
+        text.parse().map_err(|error| {
+            SettingsError::Invalid(format!("route.allow_networks: `{text}`: {error}"))
+        })
+    };
+    let allow_networks = route
+        .allow_networks
+        .iter()
+        .map(network)
+        .collect::<Result<_, _>>()?;
+    Ok(PolicySettings {
+        confirm_after: route.confirm_after.duration(),
+        confirm_absence_after: route.confirm_absence_after.duration(),
+        divert_after: route.divert_after.duration(),
+        hold_for: route.hold_for.duration(),
+        allow_networks,
+        own_hosts: vec![settings.relay.hostname.clone()],
+    })
+}
+
+fn relay_settings(settings: &Settings) -> Result<RelaySettings, Trouble> {
+    let hostname = settings.relay.hostname.clone();
+    let from = settings.notice.from.clone();
+    let mut relay = RelaySettings::new(hostname, from, policy(settings)?);
+    relay.budget = settings.route.budget.duration();
+    // In a laboratory with short clocks a held notice must not wait for minutes.
+    relay.notice_retry = relay
+        .notice_retry
+        .min(settings.route.confirm_after.duration());
+    Ok(relay)
+}
+
+fn signing_keys(settings: &Settings) -> Result<LocalKeys, Trouble> {
+    let mut keys = vec![dkim_key(
+        settings.notice.from.domain(),
+        &settings.notice.dkim_selector,
+        &settings.notice.dkim_key,
+    )?];
+    for tenant in &settings.tenant {
+        for domain in &tenant.domains {
+            let has_key = tenant.dkim.iter().any(|dkim| dkim.domain == *domain);
+            if !has_key && domain != settings.notice.from.domain() {
+                return Err(SettingsError::Invalid(format!(
+                    "tenant {}: no [[tenant.dkim]] for {domain}; everything that leaves is signed",
+                    tenant.name
+                ))
+                .into());
+            }
+        }
+        for dkim in &tenant.dkim {
+            keys.push(dkim_key(&dkim.domain, &dkim.selector, &dkim.key)?);
+        }
+    }
+    Ok(LocalKeys::new(keys))
+}
+
+fn dkim_key(domain: &DnsName, selector: &str, file: &Path) -> Result<LocalDkimKey, Trouble> {
+    let pem = SecretText::new(fs::read_to_string(file).map_err(|error| at(file, error))?);
+    let key = LocalDkimKey::from_pem(domain.clone(), selector, &pem);
+    Ok(key
+        .map_err(|error| SettingsError::Invalid(format!("DKIM key {}: {error}", file.display())))?)
+}
+
+/// Whether every listener is on loopback.
+pub fn is_loopback_only(listeners: &[SocketAddr]) -> bool {
+    listeners.iter().all(|address| address.ip().is_loopback())
+}
+
+fn at(path: &Path, error: io::Error) -> SettingsError {
+    SettingsError::Read {
+        path: path.to_owned(),
+        source: error,
+    }
+}

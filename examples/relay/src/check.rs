@@ -1,0 +1,90 @@
+//! Explains how mail to a domain would go.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use securemail_core::backend::{Clock, TransportPolicy};
+use securemail_core::route::{Decision, Evidence, MessageFacts, StandardPolicy, exit_code};
+use securemail_core::vocab::DnsName;
+use serde::Serialize;
+
+use crate::assemble::{Trouble, inquirer, open_log, policy, resolver};
+use crate::run::{in_full, read};
+use crate::settings::Settings;
+use crate::system::SystemClock;
+use crate::{probe, terminal};
+
+/// Used wrongly.
+const USAGE: u8 = 2;
+/// Could not tell.
+const UNKNOWN: u8 = 3;
+
+/// Evidence and decision, for `--json`.
+#[derive(Serialize)]
+struct Explained<'a> {
+    decision: &'a Decision,
+    evidence: &'a Evidence,
+    sentence: String,
+    advice: Vec<String>,
+}
+
+/// `check`.
+pub async fn check(domain: &str, config: Option<&Path>, connect: bool, json: bool) -> ExitCode {
+    let Ok(domain) = DnsName::parse(domain) else {
+        return terminal::fail(USAGE, &format!("`{domain}` is not a domain name"));
+    };
+    let Some(config) = config else {
+        return terminal::fail(
+            USAGE,
+            "name the settings with --config FILE: they say which resolver is trusted",
+        );
+    };
+    let settings = match read(config) {
+        Ok(settings) => settings,
+        Err(error) => return terminal::fail(USAGE, &error.to_string()),
+    };
+    match decide(&settings, &domain, connect).await {
+        Ok((evidence, decision)) => report(&evidence, &decision, json),
+        Err(error) => terminal::fail(UNKNOWN, &in_full(&*error)),
+    }
+}
+
+async fn decide(
+    settings: &Settings,
+    domain: &DnsName,
+    connect: bool,
+) -> Result<(Evidence, Decision), Trouble> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    resolver(settings, clock.clone())?.probe().await?;
+    let (store, _) = open_log(settings).await?;
+    let inquirer = inquirer(settings, store, clock.clone())?;
+    let facts = MessageFacts::at(clock.now());
+    let mut evidence = inquirer
+        .inquire(domain, settings.route.profile, facts)
+        .await?;
+    let standard = StandardPolicy::new(policy(settings)?);
+    let mut decision = standard.decide(&evidence, clock.now());
+    if connect {
+        decision = probe::probe(settings, &standard, &mut evidence, decision, &*clock).await?;
+    }
+    Ok((evidence, decision))
+}
+
+fn report(evidence: &Evidence, decision: &Decision, json: bool) -> ExitCode {
+    if json {
+        let explained = Explained {
+            decision,
+            evidence,
+            sentence: decision.sentence(),
+            advice: decision.advice(),
+        };
+        match serde_json::to_string_pretty(&explained) {
+            Ok(text) => terminal::say(&text),
+            Err(error) => return terminal::fail(UNKNOWN, &error.to_string()),
+        }
+    } else {
+        terminal::say(&decision.to_string());
+    }
+    ExitCode::from(exit_code(decision))
+}

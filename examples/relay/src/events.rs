@@ -1,0 +1,82 @@
+//! Shows what happened to a message as a readable timeline.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use securemail_core::backend::{AuditSink, StoredEvent};
+use securemail_core::ledger::{self, Log, ReadEvent};
+use securemail_core::vocab::{Address, QueueId, TenantId};
+
+use crate::assemble::{Trouble, open_log};
+use crate::run::{in_full, read};
+use crate::settings::{Settings, SettingsError};
+use crate::terminal;
+
+/// Events shown at most; a message has a few dozen.
+const SHOWN_MAX: usize = 1000;
+
+/// `events`.
+pub async fn events(config: &Path, tenant: Option<&str>, message: Option<&str>) -> ExitCode {
+    let settings = match read(config) {
+        Ok(settings) => settings,
+        Err(error) => return terminal::fail(2, &error.to_string()),
+    };
+    match timeline(&settings, tenant, message).await {
+        Ok(text) if text.is_empty() => terminal::fail(1, "nothing is known of it"),
+        Ok(text) => {
+            terminal::say(text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => terminal::fail(1, &in_full(&*error)),
+    }
+}
+
+async fn timeline(
+    settings: &Settings,
+    tenant: Option<&str>,
+    message: Option<&str>,
+) -> Result<String, Trouble> {
+    let tenant = which_tenant(settings, tenant)?;
+    let (store, master) = open_log(settings).await?;
+    let log = Log::of_tenant(tenant.clone(), &*master).await?;
+    let stored = find(&*store, &log, &tenant, message).await?;
+    let read: Result<Vec<ReadEvent>, _> = stored.iter().map(|event| log.read(event)).collect();
+    Ok(ledger::timeline(&read?))
+}
+
+async fn find(
+    store: &dyn AuditSink,
+    log: &Log,
+    tenant: &TenantId,
+    message: Option<&str>,
+) -> Result<Vec<StoredEvent>, Trouble> {
+    let Some(message) = message else {
+        let size = store.page(tenant, 0, 1).await?.size;
+        let from = size.saturating_sub(SHOWN_MAX as u64);
+        return Ok(store.page(tenant, from, SHOWN_MAX).await?.events);
+    };
+    if let Ok(queue) = message.parse::<QueueId>() {
+        return Ok(store.of_message(tenant, queue).await?);
+    }
+    let index = match message.parse::<Address>() {
+        Ok(address) if !message.contains('<') => log.by_recipient(&address),
+        _ => log.by_message_id(message),
+    };
+    let mut found = store.find(tenant, index, SHOWN_MAX).await?;
+    found.sort_by_key(|event| event.position);
+    Ok(found)
+}
+
+fn which_tenant(settings: &Settings, wanted: Option<&str>) -> Result<TenantId, SettingsError> {
+    match (wanted, settings.tenant.as_slice()) {
+        (Some(name), tenants) => tenants
+            .iter()
+            .find(|tenant| tenant.name.as_str() == name)
+            .map(|tenant| tenant.name.clone())
+            .ok_or_else(|| SettingsError::Invalid(format!("no tenant is named {name}"))),
+        (None, [only]) => Ok(only.name.clone()),
+        (None, _) => Err(SettingsError::Invalid(
+            "there are several tenants; say --tenant NAME".to_owned(),
+        )),
+    }
+}

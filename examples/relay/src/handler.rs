@@ -1,0 +1,55 @@
+//! Joins SMTP sessions to the main flow.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use securemail_core::drive::{self, Relay};
+use securemail_core::mail::Protocol;
+use securemail_core::vocab::{Address, Credential, EnhancedStatus, Reply};
+use securemail_smtp::{MailHandler, SessionFacts, Submission, TransactionFacts};
+
+/// Hands what sessions take in to the relay.
+#[derive(Debug)]
+pub struct Handler(pub Arc<Relay>);
+
+#[async_trait]
+impl MailHandler for Handler {
+    async fn sender(&self, _: &SessionFacts, _: &TransactionFacts) -> Reply {
+        Reply::new(250, Some(EnhancedStatus::new(2, 1, 0)), "ok")
+    }
+
+    async fn recipient(
+        &self,
+        _: &SessionFacts,
+        transaction: &TransactionFacts,
+        recipient: &Address,
+    ) -> Reply {
+        self.0
+            .recipient(&transaction.account.tenant, recipient)
+            .await
+    }
+
+    async fn message(&self, submission: Submission) -> Reply {
+        let Submission {
+            account,
+            envelope,
+            content,
+            session,
+            ..
+        } = submission;
+        let protocol = match account.credential {
+            Credential::Certificate(_) => Protocol::Esmtps,
+            Credential::Argon2id(_) | Credential::Secret(_) => Protocol::Esmtpsa,
+        };
+        let tls = session.tls.map(|tls| (tls.cipher, tls.group));
+        self.0
+            .submit(drive::Submission {
+                account,
+                envelope,
+                content,
+                protocol,
+                tls,
+            })
+            .await
+    }
+}

@@ -1,0 +1,72 @@
+//! Opens a proved session with each host of a decision and sends nothing over it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use securemail_core::backend::{
+    Attempt, Clock, DotClosed, FinalDot, SessionOutcome, Transport, TransportPolicy,
+};
+use securemail_core::route::{AttemptEvidence, Decision, Evidence, Route, StandardPolicy};
+use securemail_core::vocab::{MemoryContent, ReversePath};
+
+use crate::assemble::{Trouble, transport};
+use crate::settings::Settings;
+
+/// The final dot never leaves.
+#[derive(Debug)]
+struct NeverOpen;
+
+#[async_trait]
+impl FinalDot for NeverOpen {
+    async fn open(&self) -> Result<(), DotClosed> {
+        Err(DotClosed)
+    }
+}
+
+/// Tries the hosts in the order of the policy until one is proved; the decision that is left is the
+/// one that a message would meet.
+///
+/// # Errors
+/// Where the client cannot be built.
+pub async fn probe(
+    settings: &Settings,
+    policy: &StandardPolicy,
+    evidence: &mut Evidence,
+    mut decision: Decision,
+    clock: &dyn Clock,
+) -> Result<Decision, Trouble> {
+    let transport = transport(settings)?;
+    while let Route::Deliver(hops) = &decision.route {
+        let Some(hop) = hops.first().cloned() else {
+            break;
+        };
+        let host = hop.host.clone();
+        // Without recipients the session ends behind its proof.
+        let attempt = Attempt {
+            hop,
+            reverse_path: ReversePath::Null,
+            recipients: Vec::new(),
+            content: Arc::new(MemoryContent::default()),
+            final_dot: Arc::new(NeverOpen),
+        };
+        let report = transport.attempt(attempt).await;
+        if report.proof.is_some() {
+            break;
+        }
+        if matches!(
+            report.outcome,
+            SessionOutcome::CalledOff | SessionOutcome::Completed
+        ) {
+            break;
+        }
+        let at = report.ended;
+        evidence.attempts.push(AttemptEvidence {
+            host,
+            at,
+            outcome: report.outcome,
+            recipient: None,
+        });
+        decision = policy.decide(evidence, clock.now());
+    }
+    Ok(decision)
+}

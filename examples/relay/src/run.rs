@@ -1,0 +1,343 @@
+//! Serves: submission, portal and the worker, until told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use securemail_core::backend::Notifier;
+use securemail_smtp::{Listener, ServerParts, ServerSettings, SmtpServer, TlsMode, server_config};
+use securemail_web::theme::Theme;
+use securemail_web::{PortalParts, PortalSettings, portal_router};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::assemble::{App, Trouble, assemble, is_loopback_only, policy, resolver};
+use crate::handler::Handler;
+use crate::settings::{Settings, SettingsError, SmsProvider, load};
+use crate::system::SystemClock;
+use crate::{serve, sms, terminal, tls};
+
+/// How often expiries and reminders are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(20);
+
+/// `run` without settings.
+pub fn explain() -> ExitCode {
+    terminal::fail(
+        2,
+        "no settings. Copy examples/relay/relay.toml, put your domains and keys in,\n\
+         see what is wrong with:  securemail-relay config check --config relay.toml\n\
+         and serve with:          securemail-relay run --config relay.toml",
+    )
+}
+
+/// `config check`.
+pub fn check_settings(config: &Path) -> ExitCode {
+    match read(config).and_then(|settings| sanity(&settings)) {
+        Ok(()) => {
+            terminal::say("the settings can be used");
+            ExitCode::SUCCESS
+        }
+        Err(error) => terminal::fail(2, &error.to_string()),
+    }
+}
+
+/// `run`.
+pub async fn run(config: &Path) -> ExitCode {
+    log_to_stderr();
+    match run_until_stopped(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => terminal::fail(1, &in_full(&*error)),
+    }
+}
+
+/// An error with its causes, each once.
+pub fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// Reads settings, with the environment over them.
+///
+/// # Errors
+/// Where they cannot be read.
+pub fn read(config: &Path) -> Result<Settings, Trouble> {
+    Ok(load(config, std::env::vars())?)
+}
+
+/// What can be said about settings without starting anything.
+fn sanity(settings: &Settings) -> Result<(), Trouble> {
+    policy(settings)?;
+    let listeners = listeners(settings);
+    if settings.sms.provider == SmsProvider::Console && !is_loopback_only(&listeners) {
+        return Err(SettingsError::Invalid(
+            "sms.provider = \"console\" shows codes on the terminal and is for this machine only; \
+             use \"twilio\", or put every listener on 127.0.0.1"
+                .to_owned(),
+        )
+        .into());
+    }
+    let weakest = settings
+        .tenant
+        .iter()
+        .filter_map(|tenant| tenant.profile)
+        .min();
+    let weakest = weakest.map_or(settings.route.profile, |own| {
+        own.min(settings.route.profile)
+    });
+    if weakest == securemail_core::vocab::Profile::Standard && settings.dns.vantage.is_empty() {
+        return Err(SettingsError::Invalid(
+            "profile \"standard\" needs a second place that sees the DNS. Either name one: \
+             [[dns.vantage]] server = \"9.9.9.9:853\", name = \"dns.quad9.net\"; \
+             or raise the profile: route.profile = \"strict\""
+                .to_owned(),
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn listeners(settings: &Settings) -> Vec<SocketAddr> {
+    let listen = &settings.listen;
+    [
+        listen.submission,
+        listen.submissions,
+        listen.web,
+        listen.bounces,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+async fn run_until_stopped(config: &Path) -> Result<(), Trouble> {
+    let settings = read(config)?;
+    sanity(&settings)?;
+    warn_of_choices(&settings);
+    resolver(&settings, Arc::new(SystemClock))?.probe().await?;
+    let notifier = sms::notifier(&settings)?;
+    let running = start(&settings, notifier).await?;
+    terminal::say("ready");
+    wait_for_signal().await?;
+    running.stop().await;
+    Ok(())
+}
+
+fn warn_of_choices(settings: &Settings) {
+    if settings.dns.second_opinion.is_empty() {
+        terminal::warn("dns.second_opinion is empty: every decision rests on one validator");
+    }
+    if !settings.route.allow_networks.is_empty() {
+        terminal::warn("route.allow_networks allows mail servers that are not on the Internet");
+    }
+    terminal::warn("no virus or spam scanner is configured: none exists yet");
+}
+
+/// A relay that serves.
+pub struct Running {
+    pub app: Arc<App>,
+    pub submission: Option<SocketAddr>,
+    pub submissions: Option<SocketAddr>,
+    pub web: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Takes nothing new, finishes what was begun, and ends.
+    pub async fn stop(self) {
+        // All receivers may be gone already.
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task ended badly");
+            }
+        }
+        self.app.tasks.finished().await;
+    }
+}
+
+/// Starts listeners and worker.
+///
+/// # Errors
+/// Where something does not fit or a socket cannot be had.
+pub async fn start(settings: &Settings, notifier: Arc<dyn Notifier>) -> Result<Running, Trouble> {
+    let (certificate, self_signed) = tls::certificate(settings)?;
+    if self_signed {
+        terminal::warn(
+            "no [tls] certificate: using a self-signed one, which clients must be told to trust",
+        );
+    }
+    let app = Arc::new(assemble(settings, notifier).await?);
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = Vec::new();
+    let (smtp, submission, submissions) = smtp_listeners(settings).await?;
+    if !smtp.is_empty() {
+        let server = smtp_server(settings, &app, &certificate)?;
+        let stopped = stopped.clone();
+        tasks.push(tokio::spawn(
+            async move { server.serve(smtp, stopped).await },
+        ));
+    }
+    let mut web = None;
+    if let Some(address) = settings.listen.web {
+        let listener = bind(address).await?;
+        web = Some(listener.local_addr()?);
+        let router = portal(settings, &app).await?;
+        let config = tls::web_config(&certificate)?;
+        let stopped = stopped.clone();
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = serve::https(listener, config, router, stopped).await {
+                tracing::error!(%error, "the web listener ended");
+            }
+        }));
+    }
+    tasks.push(tokio::spawn(app.relay.clone().work(until(stopped.clone()))));
+    tasks.push(tokio::spawn(sweep(app.clone(), stopped)));
+    Ok(Running {
+        app,
+        submission,
+        submissions,
+        web,
+        stop,
+        tasks,
+    })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Trouble> {
+    TcpListener::bind(address).await.map_err(|error| {
+        SettingsError::Invalid(format!("cannot listen on {address}: {error}")).into()
+    })
+}
+
+type SmtpListeners = (Vec<Listener>, Option<SocketAddr>, Option<SocketAddr>);
+
+async fn smtp_listeners(settings: &Settings) -> Result<SmtpListeners, Trouble> {
+    let mut listeners = Vec::new();
+    let mut addresses = [None, None];
+    let wanted = [
+        (settings.listen.submission, TlsMode::StartTls),
+        (settings.listen.submissions, TlsMode::Implicit),
+    ];
+    for ((address, tls), bound) in wanted.into_iter().zip(&mut addresses) {
+        if let Some(address) = address {
+            let socket = bind(address).await?;
+            *bound = Some(socket.local_addr()?);
+            listeners.push(Listener { socket, tls });
+        }
+    }
+    let [submission, submissions] = addresses;
+    Ok((listeners, submission, submissions))
+}
+
+fn smtp_server(
+    settings: &Settings,
+    app: &App,
+    certificate: &tls::Certificate,
+) -> Result<SmtpServer, Trouble> {
+    let mut server = ServerSettings::new(
+        settings.relay.hostname.clone(),
+        settings.relay.data_dir.clone(),
+    );
+    server.message_bytes = settings.limits.message_bytes;
+    server.memory_bytes = settings.limits.memory_bytes;
+    server.connections = settings.limits.connections;
+    server.connections_per_address = settings.limits.connections_per_address;
+    let config = server_config(certificate.chain.clone(), certificate.key.clone_key())?;
+    Ok(SmtpServer::new(ServerParts {
+        settings: server,
+        tls: Arc::new(config),
+        handler: Arc::new(Handler(app.relay.clone())),
+        directory: app.directory.clone(),
+        clock: app.clock.clone(),
+        entropy: app.entropy.clone(),
+    })?)
+}
+
+/// The portal over a relay's pickups.
+///
+/// # Errors
+/// Where its settings do not fit.
+pub async fn portal(settings: &Settings, app: &App) -> Result<axum::Router, Trouble> {
+    let brand = settings.tenant.first().map_or("securemail", |tenant| {
+        tenant
+            .display_name
+            .as_deref()
+            .unwrap_or(tenant.name.as_str())
+    });
+    let mut portal = PortalSettings::new(Theme::plain(brand));
+    let proxy = |text: &String| {
+        text.parse().map_err(|_| {
+            SettingsError::Invalid(format!("portal.trusted_proxies: `{text}` is not a network"))
+        })
+    };
+    portal.trusted_proxies = settings
+        .portal
+        .trusted_proxies
+        .iter()
+        .map(proxy)
+        .collect::<Result<_, _>>()?;
+    Ok(portal_router(PortalParts {
+        service: app.pickups.clone(),
+        master: app.master.clone(),
+        entropy: app.entropy.clone(),
+        callbacks: None,
+        settings: portal,
+    })
+    .await?)
+}
+
+async fn sweep(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            _ = stopped.changed() => return,
+        }
+        if let Err(error) = app.relay.sweep().await {
+            tracing::warn!(%error, "the vault could not be swept");
+        }
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // The sender lives as long as the relay; were it gone, that would be the time to stop as well.
+    drop(stopped.wait_for(|stop| *stop).await);
+}
+
+async fn wait_for_signal() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Logs to standard error from `info` on.
+fn log_to_stderr() {
+    log_from("info");
+}
+
+/// Logs to standard error what is wrong, and nothing else: for commands that talk themselves.
+pub fn log_warnings() {
+    log_from("warn");
+}
+
+/// The DNS library writes the names that it looks up; they stay out.
+fn log_from(level: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new(format!("{level},hickory_net=off,hickory_resolver=off"))
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+}

@@ -1,0 +1,270 @@
+//! The relay's settings: one TOML file, overridden by environment variables.
+
+mod load;
+mod nearest;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use securemail_core::vocab::{Address, DnsName, Profile, TenantId};
+use serde::Deserialize;
+
+pub use load::{SettingsError, load};
+pub use units::Span;
+
+/// All settings. Names and defaults are documented in `docs/settings.md`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub relay: RelaySection,
+    #[serde(default)]
+    pub listen: ListenSection,
+    #[serde(default)]
+    pub tls: TlsSection,
+    pub dns: DnsSection,
+    #[serde(default)]
+    pub route: RouteSection,
+    pub portal: PortalSection,
+    pub notice: NoticeSection,
+    #[serde(default)]
+    pub store: StoreSection,
+    #[serde(default)]
+    pub vault: VaultSection,
+    pub keys: KeysSection,
+    #[serde(default)]
+    pub limits: LimitsSection,
+    pub sms: SmsSection,
+    #[serde(default)]
+    pub tenant: Vec<TenantSection>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelaySection {
+    /// The name in EHLO and Received.
+    pub hostname: DnsName,
+    /// Everything that the relay writes.
+    pub data_dir: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenSection {
+    /// Submission with STARTTLS.
+    pub submission: Option<SocketAddr>,
+    /// Submission with implicit TLS.
+    pub submissions: Option<SocketAddr>,
+    /// Portal, sender's form, callbacks: HTTPS.
+    pub web: Option<SocketAddr>,
+    /// Bounces of notices.
+    pub bounces: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSection {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DnsSection {
+    pub servers: Vec<SocketAddr>,
+    #[serde(default)]
+    pub trust_anchor: Option<PathBuf>,
+    /// `[]` says that there is one validator only, and every finding will say so.
+    pub second_opinion: Vec<SocketAddr>,
+    #[serde(default)]
+    pub vantage: Vec<VantageSection>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VantageSection {
+    pub server: SocketAddr,
+    pub name: DnsName,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteSection {
+    pub profile: Profile,
+    pub port: u16,
+    pub mta_sts_port: u16,
+    pub ca_file: Option<PathBuf>,
+    pub budget: Span,
+    pub confirm_after: Span,
+    pub confirm_absence_after: Span,
+    pub divert_after: Span,
+    pub hold_for: Span,
+    /// Networks in which an MX may lie although they are not public: for laboratories.
+    pub allow_networks: Vec<String>,
+}
+
+impl Default for RouteSection {
+    fn default() -> Self {
+        Self {
+            profile: Profile::Standard,
+            port: 25,
+            mta_sts_port: 443,
+            ca_file: None,
+            budget: Span::from_secs(20),
+            confirm_after: Span::from_secs(15 * 60),
+            confirm_absence_after: Span::from_secs(10 * 60),
+            divert_after: Span::from_secs(4 * 3600),
+            hold_for: Span::from_secs(5 * 86_400),
+            allow_networks: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortalSection {
+    /// Links and callbacks are built from this, never from `Host`.
+    pub url: String,
+    #[serde(default)]
+    pub trusted_proxies: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoticeSection {
+    pub from: Address,
+    pub dkim_selector: String,
+    pub dkim_key: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSection {
+    /// `sqlite:PATH`; without it `data_dir/store.db`.
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VaultSection {
+    /// `file:PATH`; without it `data_dir/vault`.
+    pub url: Option<String>,
+    pub retention_days: u64,
+    pub grace_days: u64,
+}
+
+impl Default for VaultSection {
+    fn default() -> Self {
+        Self {
+            url: None,
+            retention_days: 30,
+            grace_days: 7,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysSection {
+    /// `sqlite:PATH`; without it `data_dir/keys.db`.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// 32 bytes: raw, hexadecimal or base64. Never inside `data_dir`.
+    pub master_key_file: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSection {
+    pub message_bytes: u64,
+    pub memory_bytes: u64,
+    pub connections: usize,
+    pub connections_per_address: usize,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            message_bytes: 60 * 1024 * 1024,
+            memory_bytes: 256 * 1024 * 1024,
+            connections: 500,
+            connections_per_address: 50,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmsSection {
+    pub provider: SmsProvider,
+    #[serde(default)]
+    pub base_url: Option<String>,
+    #[serde(default)]
+    pub account_sid: Option<String>,
+    #[serde(default)]
+    pub auth_token_file: Option<PathBuf>,
+    #[serde(default)]
+    pub from: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum SmsProvider {
+    /// Writes codes to the terminal; refused unless every listener is on loopback.
+    Console,
+    Twilio,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantSection {
+    /// The identifier; the display name is `display_name`, or this.
+    pub name: TenantId,
+    #[serde(default)]
+    pub display_name: Option<String>,
+    pub domains: Vec<DnsName>,
+    #[serde(default)]
+    pub profile: Option<Profile>,
+    #[serde(default)]
+    pub domain_profiles: std::collections::BTreeMap<DnsName, Profile>,
+    #[serde(default)]
+    pub languages: Vec<String>,
+    #[serde(default)]
+    pub lists: Vec<Address>,
+    #[serde(default)]
+    pub forget_link: bool,
+    #[serde(default)]
+    pub account: Vec<AccountSection>,
+    #[serde(default)]
+    pub dkim: Vec<DkimSection>,
+    #[serde(default)]
+    pub phone: Vec<PhoneSection>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountSection {
+    pub username: String,
+    /// `$argon2id$…`, or `sha256:HEX` of a generated secret.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// SHA-256 of the client certificate (DER), hexadecimal. Makes the account a connector.
+    #[serde(default)]
+    pub client_certificate: Option<String>,
+    pub domains: Vec<DnsName>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DkimSection {
+    pub domain: DnsName,
+    pub selector: String,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhoneSection {
+    pub address: Address,
+    pub number: String,
+}

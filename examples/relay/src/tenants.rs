@@ -1,0 +1,136 @@
+//! Tenants, accounts and numbers of the settings, put into the directory.
+
+use std::time::Duration;
+
+use securemail_core::backend::Directory;
+use securemail_core::limits::RETENTION_DAYS_MAX;
+use securemail_core::vocab::{
+    Account, AccountId, AccountKind, Credential, Identity, PhoneNumber, Tenant,
+};
+
+use crate::assemble::Trouble;
+use crate::settings::{AccountSection, Settings, SettingsError, TenantSection};
+
+/// Puts all tenants of the settings into `directory`.
+///
+/// # Errors
+/// Where a value does not fit, or the directory does not answer.
+pub async fn seed(settings: &Settings, directory: &dyn Directory) -> Result<(), Trouble> {
+    for section in &settings.tenant {
+        let tenant = tenant(settings, section)?;
+        directory.put_tenant(&tenant).await?;
+        for account in &section.account {
+            let (identity, account) = account_of(&tenant, account)?;
+            directory.put_account(&identity, &account).await?;
+        }
+        for phone in &section.phone {
+            let number: PhoneNumber = phone.number.parse().map_err(|error| {
+                SettingsError::Invalid(format!("tenant {}: a phone number: {error}", tenant.id))
+            })?;
+            directory
+                .put_phone(&tenant.id, &phone.address, &number)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+fn tenant(settings: &Settings, section: &TenantSection) -> Result<Tenant, SettingsError> {
+    let days = |key: &str, value: u64| match value {
+        1..=RETENTION_DAYS_MAX => Ok(Duration::from_secs(value * 86_400)),
+        _ => Err(SettingsError::Invalid(format!(
+            "vault.{key}: 1 to {RETENTION_DAYS_MAX} days"
+        ))),
+    };
+    Ok(Tenant {
+        id: section.name.clone(),
+        display_name: section
+            .display_name
+            .clone()
+            .unwrap_or_else(|| section.name.as_str().to_owned()),
+        domains: section.domains.clone(),
+        profile: section.profile.unwrap_or(settings.route.profile),
+        domain_profiles: section.domain_profiles.clone(),
+        languages: section.languages.clone(),
+        lists: section.lists.clone(),
+        forget_link: section.forget_link,
+        retention: days("retention_days", settings.vault.retention_days)?,
+        grace: days("grace_days", settings.vault.grace_days)?,
+    })
+}
+
+fn account_of(
+    tenant: &Tenant,
+    section: &AccountSection,
+) -> Result<(Identity, Account), SettingsError> {
+    let wrong = |what: &str| {
+        SettingsError::Invalid(format!(
+            "account {} of tenant {}: {what}",
+            section.username, tenant.id
+        ))
+    };
+    let (identity, credential, kind) = match (&section.password, &section.client_certificate) {
+        (Some(password), None) => {
+            let credential = password_credential(password).ok_or_else(|| {
+                wrong(
+                    "password: write `sha256:HEX` of a generated secret, or an argon2id PHC string",
+                )
+            })?;
+            (
+                Identity::Username(section.username.clone()),
+                credential,
+                AccountKind::Sender,
+            )
+        }
+        (None, Some(fingerprint)) => {
+            let sha256 = hex32(fingerprint)
+                .ok_or_else(|| wrong("client_certificate: 64 hexadecimal digits are wanted"))?;
+            (
+                Identity::Certificate(sha256),
+                Credential::Certificate(sha256),
+                AccountKind::Connector,
+            )
+        }
+        _ => return Err(wrong("write either `password` or `client_certificate`")),
+    };
+    if let Some(domain) = section
+        .domains
+        .iter()
+        .find(|domain| !tenant.domains.contains(domain))
+    {
+        return Err(wrong(&format!(
+            "{domain} is not among the tenant's domains"
+        )));
+    }
+    let account = Account {
+        id: AccountId::new(&section.username),
+        tenant: tenant.id.clone(),
+        kind,
+        credential,
+        domains: section.domains.clone(),
+    };
+    Ok((identity, account))
+}
+
+fn password_credential(password: &str) -> Option<Credential> {
+    if password.starts_with("$argon2id$") {
+        return Some(Credential::Argon2id(password.to_owned()));
+    }
+    password
+        .strip_prefix("sha256:")
+        .and_then(hex32)
+        .map(Credential::Secret)
+}
+
+/// 32 octets from 64 hexadecimal digits; colons between them are allowed.
+fn hex32(text: &str) -> Option<[u8; 32]> {
+    let digits: String = text.chars().filter(|c| *c != ':').collect();
+    let mut out = [0; 32];
+    if digits.len() != 64 || !digits.is_ascii() {
+        return None;
+    }
+    for (to, pair) in out.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        *to = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(out)
+}
