@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use mail_parser::{Addr, Address, Message, MessageParser, MimeHeaders, PartType};
-use securemail_core::limits::PORTAL_MESSAGE_OCTETS_MAX;
 use securemail_core::vocab::{Content, ContentError, UnixTime};
 use sha2::{Digest, Sha256};
 
@@ -46,10 +45,13 @@ pub(crate) struct File {
     pub(crate) sha256: String,
 }
 
-/// Reads a message whole into memory; `None` where it is too large for that.
-pub(crate) async fn read_whole(content: &dyn Content) -> Result<Option<Vec<u8>>, ContentError> {
+/// Reads a message whole into memory; `None` where it has more than `max` octets.
+pub(crate) async fn read_whole(
+    content: &dyn Content,
+    max: usize,
+) -> Result<Option<Vec<u8>>, ContentError> {
     let size = usize::try_from(content.size()).unwrap_or(usize::MAX);
-    if size > PORTAL_MESSAGE_OCTETS_MAX {
+    if size > max {
         return Ok(None);
     }
     let mut octets = Vec::with_capacity(size);

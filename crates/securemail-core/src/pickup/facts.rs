@@ -60,25 +60,3 @@ impl fmt::Debug for Facts {
             .finish_non_exhaustive()
     }
 }
-
-/// The reference that stands in the mail and on the page, so that a recipient can compare: `K7-4QPD`.
-///
-/// 30 bits of the id, in letters and digits that cannot be mistaken for each other. Not a secret.
-#[must_use]
-pub fn reference(id: VaultId) -> String {
-    const LETTERS: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
-    let bits = id
-        .as_bytes()
-        .iter()
-        .take(4)
-        .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
-    let mut text = String::with_capacity(7);
-    for place in 0..6 {
-        if place == 2 {
-            text.push('-');
-        }
-        let five = usize::try_from(bits >> (27 - 5 * place) & 31).unwrap_or(0);
-        text.push(LETTERS.get(five).copied().map_or('2', char::from));
-    }
-    text
-}

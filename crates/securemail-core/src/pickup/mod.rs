@@ -11,7 +11,7 @@ mod outcome;
 mod state;
 mod tell;
 
-pub use facts::{Facts, reference};
+pub use facts::Facts;
 pub use link::{LinkDigest, LinkSecret, SenderToken, SessionToken};
 pub use outcome::{Checked, CodeGrant, Ending, NoCode, Passed};
 pub use state::{ChallengeId, Phase, Pickup};

@@ -21,7 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use securemail_core::backend::{Entropy, KeyError, MasterKey};
 use securemail_core::drive::pickup::PickupService;
-use securemail_core::limits::FORM_OCTETS_MAX;
+use securemail_core::limits::{FORM_OCTETS_MAX, PORTAL_MESSAGE_OCTETS_MAX};
 use securemail_core::seal::RecordCipher;
 use securemail_core::vocab::VaultId;
 use tokio::sync::Semaphore;
@@ -32,8 +32,6 @@ use crate::theme::Theme;
 use crate::words::{Language, Words, WordsError};
 
 /// Messages that are taken apart at once; each may need [`PORTAL_MESSAGE_OCTETS_MAX`] a few times.
-///
-/// [`PORTAL_MESSAGE_OCTETS_MAX`]: securemail_core::limits::PORTAL_MESSAGE_OCTETS_MAX
 const TAKEN_APART_AT_ONCE: usize = 4;
 
 /// What a portal works with.
@@ -64,6 +62,9 @@ pub struct PortalSettings {
     pub country: String,
     /// The countries that codes are sent to.
     pub countries: Vec<String>,
+    /// Octets of a message that is shown; a larger one is saved whole.
+    /// [`PORTAL_MESSAGE_OCTETS_MAX`] at most.
+    pub message_octets: usize,
 }
 
 impl PortalSettings {
@@ -76,6 +77,7 @@ impl PortalSettings {
             language: Language::Dutch,
             country: "NL".to_owned(),
             countries: ["NL", "BE", "DE", "FR", "LU"].map(str::to_owned).to_vec(),
+            message_octets: PORTAL_MESSAGE_OCTETS_MAX,
         }
     }
 }

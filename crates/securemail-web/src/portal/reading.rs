@@ -8,7 +8,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use securemail_core::StoreError;
 use securemail_core::drive::pickup::{Opened, PickupError};
-use securemail_core::pickup::{SessionToken, reference};
+use securemail_core::limits::PORTAL_MESSAGE_OCTETS_MAX;
+use securemail_core::mail::Reference;
+use securemail_core::pickup::SessionToken;
 use securemail_core::vocab::{MemoryContent, VaultId};
 
 use super::Portal;
@@ -108,7 +110,7 @@ fn message_page(
         to: opened.facts.recipient.to_string(),
         date: None,
         until: words.moment(opened.until),
-        reference: reference(link.id),
+        reference: Reference::of_vault(link.id).to_string(),
         body: ShownBody::TooLarge,
         files_title: String::new(),
         files: Vec::new(),
@@ -225,7 +227,7 @@ pub(super) async fn whole(
     };
     let wanted = Download {
         content: opened.content,
-        name: &format!("{}.eml", reference(link.id)),
+        name: &format!("{}.eml", Reference::of_vault(link.id)),
         kind: "message/rfc822",
         // The octets of a vault object never change (contract C2).
         etag: hex(link.id.as_bytes()),
@@ -356,7 +358,8 @@ impl Portal {
     /// Takes a message apart, away from the threads that serve; `None` where it is too large.
     async fn take_apart(&self, opened: &Opened) -> Result<Option<Shown>, PickupError> {
         let _permit = self.taking_apart.acquire().await.map_err(unavailable)?;
-        let Some(octets) = message::read_whole(&*opened.content).await? else {
+        let max = self.settings.message_octets.min(PORTAL_MESSAGE_OCTETS_MAX);
+        let Some(octets) = message::read_whole(&*opened.content, max).await? else {
             return Ok(None);
         };
         let taking_apart = tokio::task::spawn_blocking(move || message::take_apart(&octets));

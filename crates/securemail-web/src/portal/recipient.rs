@@ -9,7 +9,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use securemail_core::drive::pickup::{CodeRequested, Landing, PickupError, Step, Verified};
-use securemail_core::pickup::{LinkSecret, NoCode, reference};
+use securemail_core::mail::Reference;
+use securemail_core::pickup::{LinkSecret, NoCode};
 use securemail_core::vocab::{Address, UnixTime, VaultId};
 use serde::Deserialize;
 
@@ -324,7 +325,7 @@ fn landing_page(visitor: &Visitor, link: &Link, landing: &Landing, frame: Frame)
         recipient: masked(&landing.facts.recipient),
         received: words.day(landing.facts.deposited),
         until: words.moment(landing.until),
-        reference: reference(link.id),
+        reference: Reference::of_vault(link.id).to_string(),
         why: words.say1("landing-why", "digits", &landing.last_two),
         id: link.id,
         csrf: link.csrf.clone(),
@@ -346,7 +347,7 @@ fn code_page(
             ("digits", &landing.last_two),
         ),
         hint: words.say1("code-hint", "time", &words.clock(until)),
-        reference: reference(link.id),
+        reference: Reference::of_vault(link.id).to_string(),
         id: link.id,
         csrf: link.csrf.clone(),
     }

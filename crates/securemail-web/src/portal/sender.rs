@@ -12,7 +12,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use securemail_core::drive::pickup::{NumberGiven, Remember, SenderStep, SenderView};
-use securemail_core::pickup::{SenderToken, reference};
+use securemail_core::mail::Reference;
+use securemail_core::pickup::SenderToken;
 use serde::Deserialize;
 
 use super::Portal;
@@ -242,7 +243,7 @@ fn sender_page(words: &Words, frame: Frame, view: &SenderView) -> Option<SenderP
         sent: words.moment(facts.deposited),
         kept: words.moment(kept),
         reason: facts.reason.clone(),
-        reference: reference(facts.id),
+        reference: Reference::of_vault(facts.id).to_string(),
         number_label,
         typed: String::new(),
         can_release: matches!(view.step, SenderStep::Locked { .. }),
