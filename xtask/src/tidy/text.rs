@@ -5,12 +5,14 @@ use super::source::Source;
 const LINES_MAX: usize = 700;
 
 /// What may stand nowhere. Each is written in two halves, so that this file may stand here too.
-const WORDS: [(&str, &str, &str); 12] = [
+const WORDS: [(&str, &str, &str); 14] = [
     ("to", "do!(", "what is not built is not there"),
     ("unimple", "mented!(", "what is not built is not there"),
     ("db", "g!(", "remove it"),
     ("FIX", "ME", "fix it, or write it down in docs/decisions"),
     ("#[all", "ow(", "use #[expect(.., reason = ..)]"),
+    ("#[ign", "ore", "a test that does not run is no test"),
+    ("```ign", "ore", "an example compiles, or is text"),
     ("crates", ".io", "do not name a package registry"),
     ("docs", ".rs/", "do not name a package registry's host"),
     ("py", "pi.org", "do not name a package registry"),

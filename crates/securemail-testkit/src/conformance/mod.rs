@@ -3,7 +3,7 @@
 //! A back-end gives a [`Harness`] and calls the macro of its trait in a test file, which makes one
 //! named test for each clause:
 //!
-//! ```ignore
+//! ```text
 //! struct Mine(tempfile::TempDir);
 //! #[async_trait]
 //! impl Harness<dyn Vault> for Mine { /* fresh, reopen */ }
