@@ -134,9 +134,12 @@ impl Relay {
             .log(&key.tenant)
             .await
             .map_err(|error| StoreError::Unavailable(error.into()))?;
-        let profile = match self.parts.directory.tenant(&key.tenant).await? {
-            Some(tenant) => tenant.profile_for(record.recipient.domain()),
-            None => crate::vocab::Profile::default(),
+        let profile = match (class, self.parts.directory.tenant(&key.tenant).await?) {
+            // Any authenticated session will do for a notice, as `notice_route` has it: a tenant that
+            // demands DANE of messages must still be able to tell their recipients.
+            (ItemClass::Notice, _) => crate::vocab::Profile::Basic,
+            (_, Some(tenant)) => tenant.profile_for(record.recipient.domain()),
+            (_, None) => crate::vocab::Profile::default(),
         };
         let domain = record.recipient.domain().clone();
         let mut facts = header.facts();
