@@ -92,7 +92,10 @@ fn replay(text: &str, fired: &mut BTreeSet<&'static str>) -> String {
     let mut in_facts = false;
     for line in text.lines() {
         if line.starts_with("== ") {
-            case = Case::default();
+            case = Case {
+                notice_profile: Profile::Basic,
+                ..Case::default()
+            };
             in_facts = true;
         }
         if line == "---" {
@@ -119,6 +122,7 @@ struct Case {
     no_vault: bool,
     consent: bool,
     notice: bool,
+    notice_profile: Profile,
     answers: BTreeMap<Question, Answer>,
     cached: Option<CachedPolicy>,
     fetched: Option<Result<String, FetchError>>,
@@ -144,6 +148,10 @@ impl Case {
             ["vault", "impossible"] => self.no_vault = true,
             ["sender", "consents"] => self.consent = true,
             ["notice"] => self.notice = true,
+            ["notice", "as", "strictly"] => {
+                self.notice = true;
+                self.notice_profile = self.profile;
+            }
             ["policy", rest @ ..] => self.policy(rest),
             ["vantage", what] => self.vantage = Some((*what).to_owned()),
             ["history", rest @ ..] => self.history(rest),
@@ -428,6 +436,8 @@ impl Case {
         }
         write!(out, "=> {}", route(&decision.route, self.now())).unwrap();
         if self.notice {
+            let mut evidence = evidence;
+            evidence.profile = self.notice_profile;
             let way = notice_route(&evidence, &decision, self.now(), &self.settings);
             write!(out, "\n=> notice {}", notice(&way)).unwrap();
         }

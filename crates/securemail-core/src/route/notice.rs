@@ -10,7 +10,7 @@ use super::host::Obstacle;
 use super::policy::Judge;
 use super::{Decision, Evidence, Hop, PolicySettings, Route, dane};
 use crate::backend::SessionOutcome;
-use crate::vocab::{DnsName, Profile, UnixTime};
+use crate::vocab::{DnsName, UnixTime};
 
 /// Where a notice goes.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -40,7 +40,9 @@ pub struct NoticeHop {
 }
 
 /// Decides where a notice about a message goes. Add each session that failed to the evidence's
-/// attempts and ask again.
+/// attempts and ask again. The evidence's profile says how sure a proved session must be: `basic` is
+/// enough for a notice, since it tells less than a message. The policy that drives the proved session
+/// must be asked with the same profile.
 ///
 /// A TLSA record that does not match, bogus DNS and a failing MTA-STS policy hold the notice too:
 /// whoever caused them should not learn that there is a message.
@@ -51,12 +53,10 @@ pub fn notice_route(
     now: UnixTime,
     settings: &PolicySettings,
 ) -> NoticeRoute {
-    let mut basic = evidence.clone();
-    // Any authenticated session will do: a notice tells less than a message.
-    basic.profile = Profile::Basic;
-    basic.message.vault_required = false;
+    let mut evidence = evidence.clone();
+    evidence.message.vault_required = false;
     let judge = Judge {
-        evidence: &basic,
+        evidence: &evidence,
         settings,
         now,
     };
@@ -69,7 +69,7 @@ pub fn notice_route(
     let Ok(judged) = judge.hosts(&mut Findings::default()) else {
         return hold;
     };
-    let ever = with_proofs_failed_ever(&basic);
+    let ever = with_proofs_failed_ever(&evidence);
     let ever = Judge {
         evidence: &ever,
         settings,
@@ -84,10 +84,10 @@ pub fn notice_route(
         match (judgement, ever) {
             (Err(Obstacle::Published | Obstacle::OwnFault), _) => return hold,
             (Ok(_) | Err(Obstacle::Unproved), Err(Obstacle::Unproved)) => {
-                open.extend(without_proof(&basic, &host, settings, true));
+                open.extend(without_proof(&evidence, &host, settings, true));
             }
             (Ok(_) | Err(Obstacle::Fell), Err(Obstacle::Fell)) => {
-                open.extend(without_proof(&basic, &host, settings, false));
+                open.extend(without_proof(&evidence, &host, settings, false));
             }
             // What is published may be met by now, so it is proved again.
             (Ok(admitted), _) => proved.push(admitted.hop),
