@@ -11,6 +11,6 @@ mod settings;
 
 pub use handler::{MailHandler, SessionFacts, Submission, TlsFacts, TransactionFacts};
 pub use net::client::SmtpTransport;
-pub use net::server::{Listener, ServerParts, SmtpServer, TlsMode};
+pub use net::server::{Access, Listener, ServerParts, SmtpServer, TlsMode};
 pub use net::tls::{server_config, trust};
 pub use settings::{ClientSettings, ClientTimeouts, ServerSettings, ServerTimeouts};

@@ -11,6 +11,10 @@ use common::mx::{
     unconfirmed,
 };
 use securemail_core::backend::{AttemptReport, RecipientOutcome, SessionOutcome, Transport};
+use securemail_core::route::Authentication;
+use securemail_core::vocab::DnsName;
+use securemail_smtp::{ClientSettings, SmtpTransport, trust};
+use securemail_testkit::sim::ManualClock;
 
 #[tokio::test]
 async fn a_message_is_handed_over_with_its_facts() {
@@ -210,6 +214,45 @@ async fn a_250_that_came_before_the_dot_is_no_hand_over() {
     let dot = Dot::new(true);
     let report = mx.attempt(attempt(mx.hop(), dot.clone())).await;
     assert_eq!((handed_over(&report), dot.opened()), (0, 0));
+}
+
+#[tokio::test]
+async fn our_client_delivers_to_our_server_octet_for_octet() {
+    let server = common::start().await;
+    let mx = Mx::start(honest()).await;
+    let host = DnsName::parse("relay.test").unwrap();
+    let mut hop = mx.hop();
+    hop.port = server.bounces.port();
+    hop.authenticate = Authentication::Pkix { name: host.clone() };
+    (hop.host, hop.sni) = (host.clone(), host.clone());
+    let root = server.ca.root_der();
+    let anchor = webpki::anchor_from_trusted_cert(&root).unwrap().to_owned();
+    let transport = SmtpTransport::new(
+        ClientSettings::new(host),
+        Arc::new(trust(vec![anchor])),
+        Arc::new(ManualClock::default()),
+    );
+    let large: &'static [u8] = ".\r\n..\r\nx.\r\n.x\r\n\r\nlast\r\n"
+        .repeat(40_000)
+        .leak()
+        .as_bytes();
+    for message in [MESSAGE, large, b"", b"\r\n", b".\r\n"] {
+        let dot = Dot::new(true);
+        let names = ["a@clinic.test", "refused@clinic.test"];
+        let report = transport
+            .attempt(attempt_with(hop.clone(), dot.clone(), message, &names))
+            .await;
+        assert_eq!(
+            (handed_over(&report), dot.opened()),
+            (1, 1),
+            "{:?}",
+            report.outcome
+        );
+        let taken = server.handler.taken.lock().unwrap().pop().unwrap();
+        assert!(taken.octets == message, "the octets differ");
+        assert!(taken.tls);
+        assert_eq!(taken.envelope.recipients.len(), 1);
+    }
 }
 
 /// What must hold wherever the connection was cut.

@@ -227,6 +227,47 @@ async fn content_above_the_memory_budget_is_sealed_on_disk_and_read_back_whole()
     assert_eq!(names, 0, "the files have no name");
 }
 
+/// What the files of `data_dir` without a name hold, by way of this process's descriptors.
+fn unnamed_files(data_dir: &std::path::Path) -> Vec<Vec<u8>> {
+    std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let target = std::fs::read_link(&path).ok()?;
+            target
+                .starts_with(data_dir)
+                .then(|| std::fs::read(path).ok())?
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_on_disk_is_never_in_clear() {
+    let server = start_with(|settings| settings.memory_bytes = 0).await;
+    *server.handler.delay.lock().unwrap() = Duration::from_secs(1);
+    let marker = "MARKER-OF-A-PATIENT ".repeat(20) + "\r\n";
+    let body = marker.repeat(1500);
+    let mut raw = server.connector().await;
+    raw.ask("MAIL FROM:<a@clinic.test>", "250").await;
+    raw.ask("RCPT TO:<a@b.test>", "250").await;
+    raw.ask("DATA", "354").await;
+    raw.send(format!("{body}.\r\n")).await;
+    while *server.handler.begun.lock().unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let files = unnamed_files(server.data_dir.path());
+    assert_eq!(files.len(), 1);
+    assert!(files[0].len() > body.len(), "the whole message is there");
+    assert!(!files[0].windows(8).any(|octets| octets == b"MARKER-O"));
+    raw.expect("250").await;
+    assert_eq!(server.handler.taken()[0].octets, body.as_bytes());
+    assert_eq!(
+        unnamed_files(server.data_dir.path()).len(),
+        0,
+        "and gone with its handle"
+    );
+}
+
 #[tokio::test]
 async fn without_room_on_disk_the_message_is_put_off() {
     let server = start_with(|settings| {

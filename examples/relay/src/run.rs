@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use securemail_core::backend::Notifier;
-use securemail_smtp::{Listener, ServerParts, ServerSettings, SmtpServer, TlsMode, server_config};
+use securemail_smtp::{
+    Access, Listener, ServerParts, ServerSettings, SmtpServer, TlsMode, server_config,
+};
 use securemail_web::theme::Theme;
 use securemail_web::{PortalParts, PortalSettings, portal_router};
 use tokio::net::TcpListener;
@@ -230,7 +232,12 @@ async fn smtp_listeners(settings: &Settings) -> Result<SmtpListeners, Trouble> {
         if let Some(address) = address {
             let socket = bind(address).await?;
             *bound = Some(socket.local_addr()?);
-            listeners.push(Listener { socket, tls });
+            let access = Access::Accounts;
+            listeners.push(Listener {
+                socket,
+                tls,
+                access,
+            });
         }
     }
     let [submission, submissions] = addresses;

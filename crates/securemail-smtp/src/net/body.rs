@@ -338,3 +338,69 @@ const BATCH: usize = 256 * 1024;
 const CHUNK_ROOM: usize = 32 * 1024;
 /// Binds the ciphertext to its purpose; the key is used nowhere else.
 const CONTEXT: &[u8] = b"securemail/v1/smtp-spill";
+
+#[cfg(test)]
+mod tests {
+    use securemail_testkit::sim::SeededEntropy;
+
+    use super::*;
+
+    fn store(memory_bytes: u64) -> (tempfile::TempDir, Arc<BodyStore>) {
+        let data_dir = tempfile::tempdir().unwrap();
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let path = data_dir.path().to_owned();
+        (
+            data_dir,
+            Arc::new(BodyStore::new(memory_bytes, path, entropy)),
+        )
+    }
+
+    async fn write(store: &Arc<BodyStore>, octets: &[u8], piece: usize) -> Arc<dyn Content> {
+        let mut writer = store.writer();
+        for piece in octets.chunks(piece) {
+            writer.push(BytesMut::from(piece)).await.unwrap();
+        }
+        writer.finish().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn any_range_reads_what_was_written_in_memory_or_on_disk() {
+        let octets: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        for (memory_bytes, piece) in [
+            (1 << 30, 1000),
+            (1 << 30, 70_000),
+            (0, 1000),
+            (1 << 18, 9000),
+        ] {
+            let (_data_dir, store) = store(memory_bytes);
+            let content = write(&store, &octets, piece).await;
+            assert_eq!(content.size(), octets.len() as u64);
+            for offset in [
+                0, 1, 999, 1000, 69_999, 70_000, 1_199_999, 1_200_000, 1_300_000,
+            ] {
+                let read = content.read(offset, 5000).await.unwrap();
+                let rest = octets
+                    .get(usize::try_from(offset).unwrap()..)
+                    .unwrap_or_default();
+                assert!(rest.starts_with(&read));
+                assert_eq!(read.is_empty(), rest.is_empty());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_is_given_back_with_the_content_and_when_it_moves_to_disk() {
+        let (_data_dir, store) = store(64 * 1024);
+        let whole = store.budget.available_permits();
+        let content = write(&store, &[1; 60_000], 1000).await;
+        assert!(store.budget.available_permits() < whole);
+        let spilled = write(&store, &[2; 60_000], 1000).await;
+        drop(content);
+        assert_eq!(
+            store.budget.available_permits(),
+            whole,
+            "what is on disk holds none"
+        );
+        assert_eq!(spilled.size(), 60_000);
+    }
+}

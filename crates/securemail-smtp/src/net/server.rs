@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use securemail_core::backend::{Clock, Directory, Entropy, NoEntropy};
+use securemail_core::vocab::Account;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -48,6 +49,19 @@ pub struct Listener {
     pub socket: TcpListener,
     /// When TLS begins.
     pub tls: TlsMode,
+    /// Who may hand in mail.
+    pub access: Access,
+}
+
+/// Who may hand in mail.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Accounts, after TLS and a login: submission.
+    Accounts,
+    /// Any server, as this account, with any reverse-path, and in clear where it knows no TLS: for
+    /// bounces of our own notices, which hold no content. The handler must refuse every recipient that
+    /// is not its own.
+    Anybody(Box<Account>),
 }
 
 /// When TLS begins.
@@ -135,7 +149,7 @@ impl SmtpServer {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    self.welcome(stream, peer.ip(), listener.tls, (&shutdown, &alive));
+                    self.welcome(stream, peer.ip(), &listener, (&shutdown, &alive));
                 }
                 Err(error) => pause_after(&error).await,
             }
@@ -146,17 +160,18 @@ impl SmtpServer {
         &self,
         stream: TcpStream,
         client: IpAddr,
-        mode: TlsMode,
+        listener: &Listener,
         (shutdown, alive): (&watch::Receiver<bool>, &Alive),
     ) {
         let shared = Arc::clone(&self.0);
         let Some(counted) = shared.connections.admit(client) else {
-            tokio::spawn(turn_away(stream, mode));
+            tokio::spawn(turn_away(stream, listener.tls));
             return;
         };
         let (shutdown, alive) = (shutdown.clone(), alive.clone());
+        let (mode, access) = (listener.tls, listener.access.clone());
         tokio::spawn(async move {
-            session::run(shared, stream, client, mode, (shutdown, alive)).await;
+            session::run(shared, (stream, client), (mode, access), (shutdown, alive)).await;
             drop(counted);
         });
     }

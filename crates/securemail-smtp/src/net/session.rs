@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::receive::{Received, bad_line, receive};
-use super::server::{Alive, Shared, TlsMode, wait_for};
+use super::server::{Access, Alive, Shared, TlsMode, wait_for};
 use super::tls::facts;
 use super::wire::{COMMAND_ROOM, Io, Wire, WireError};
 use crate::handler::{SessionFacts, Submission, TlsFacts};
@@ -25,9 +25,8 @@ use crate::proto::server::{Login, ServerSession, SessionOptions, Step, say};
 /// Serves one connection to its end.
 pub(crate) async fn run(
     shared: Arc<Shared>,
-    stream: TcpStream,
-    client: IpAddr,
-    mode: TlsMode,
+    (stream, client): (TcpStream, IpAddr),
+    (mode, access): (TlsMode, Access),
     (shutdown, alive): (watch::Receiver<bool>, Alive),
 ) {
     if let Err(error) = stream.set_nodelay(true) {
@@ -38,9 +37,13 @@ pub(crate) async fn run(
         message_bytes: shared.settings.message_bytes,
         recipients: shared.settings.recipients,
     };
+    let login = match access {
+        Access::Accounts => Login::Anonymous,
+        Access::Anybody(account) => Login::Listener(account),
+    };
     let mut visit = Visit {
         shared,
-        session: ServerSession::new(options),
+        session: ServerSession::new(options, login),
         client,
         tls: None,
         out: BytesMut::new(),
@@ -111,8 +114,10 @@ impl Visit {
         let (_, tls) = stream.get_ref();
         self.tls = Some(facts(tls));
         let login = match tls.peer_certificates().and_then(<[_]>::first) {
-            Some(certificate) => self.shared.authenticator.identify(certificate).await,
-            None => Login::Anonymous,
+            Some(certificate) if !self.session.is_open() => {
+                self.shared.authenticator.identify(certificate).await
+            }
+            Some(_) | None => Login::Anonymous,
         };
         self.session.secured(login);
     }
@@ -189,7 +194,7 @@ impl Visit {
         let max = self.session.line_max();
         let read = tokio::select! {
             biased;
-            () = wait_for(&mut self.shutdown), if wire.input.is_empty() => {
+            () = wait_for(&mut self.shutdown) => {
                 say(421, (4, 3, 2), "shutting down; try again later").print(&mut self.out);
                 self.flush(wire).await?;
                 return Ok(None);

@@ -75,6 +75,9 @@ pub enum Login {
     Anonymous,
     /// By its TLS certificate. AUTH may still name another account.
     Certificate(Box<Account>),
+    /// Nobody asks: all mail of this listener is handed in as this account, by whatever server
+    /// delivers it, in clear too, and with any reverse-path. The handler knows its own recipients.
+    Listener(Box<Account>),
     /// By AUTH; there is no second one (RFC 4954, section 4).
     Password(Box<Account>),
     /// By a certificate that the directory could not be asked about.
@@ -95,14 +98,14 @@ struct Transaction {
 
 impl ServerSession {
     /// A session that begins in clear, or behind the handshake of implicit TLS once
-    /// [`secured`](Self::secured) is called.
+    /// [`secured`](Self::secured) is called; `login` is `Anonymous` or that of the listener.
     #[must_use]
-    pub const fn new(options: SessionOptions) -> Self {
+    pub const fn new(options: SessionOptions, login: Login) -> Self {
         Self {
             options,
             secured: false,
             hello: None,
-            login: Login::Anonymous,
+            login,
             exchange: None,
             transaction: None,
             failed_logins: 0,
@@ -123,7 +126,15 @@ impl ServerSession {
         self.hello = None;
         self.exchange = None;
         self.transaction = None;
-        self.login = login;
+        if !self.is_open() {
+            self.login = login;
+        }
+    }
+
+    /// Whether mail is taken from anybody.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.login, Login::Listener(_))
     }
 
     /// The most octets that the next line may have.
@@ -235,6 +246,10 @@ impl ServerSession {
         !command.ends_group() && self.hello.as_ref().is_some_and(|hello| hello.extended)
     }
 
+    const fn is_logged_in_for_good(&self) -> bool {
+        matches!(self.login, Login::Listener(_) | Login::Password(_))
+    }
+
     fn obey(&mut self, command: Command) -> Step {
         match command {
             Command::Ehlo(name) => self.idle(|session| session.ehlo(name)),
@@ -246,7 +261,9 @@ impl ServerSession {
                 answer(250, (2, 0, 0), "ok")
             }),
             Command::StartTls => self.starttls(),
-            _ if !self.secured => self.error(say(530, (5, 7, 0), "issue STARTTLS first")),
+            _ if !(self.secured || self.is_open()) => {
+                self.error(say(530, (5, 7, 0), "issue STARTTLS first"))
+            }
             _ if self.hello.is_none() => self.error(say(503, (5, 5, 1), "send EHLO first")),
             Command::Auth { mechanism, initial } => {
                 self.auth(&mechanism, initial.as_ref().map(|line| line.0.as_str()))
@@ -270,7 +287,7 @@ impl ServerSession {
             name,
             extended: true,
         });
-        let may_log_in = self.secured && !matches!(self.login, Login::Password(_));
+        let may_log_in = self.secured && !self.is_logged_in_for_good();
         let extensions = Extensions {
             eight_bit_mime: true,
             enhanced_status_codes: true,
@@ -307,7 +324,7 @@ impl ServerSession {
     }
 
     fn auth(&mut self, mechanism: &str, initial: Option<&str>) -> Step {
-        if self.transaction.is_some() || matches!(self.login, Login::Password(_)) {
+        if self.transaction.is_some() || self.is_logged_in_for_good() {
             return self.error(say(
                 503,
                 (5, 5, 1),
@@ -336,7 +353,9 @@ impl ServerSession {
 
     fn mail(&mut self, reverse_path: ReversePath, parameters: &[Parameter]) -> Step {
         let account = match &self.login {
-            Login::Certificate(account) | Login::Password(account) => account.as_ref(),
+            Login::Certificate(account) | Login::Listener(account) | Login::Password(account) => {
+                account.as_ref()
+            }
             Login::Unknown => {
                 return answer(
                     451,
@@ -357,7 +376,9 @@ impl ServerSession {
             Ok(declared_size) => declared_size,
             Err(reply) => return Step::Answer(reply),
         };
-        if let Err(reply) = check_reverse_path(account, &reverse_path) {
+        if !self.is_open()
+            && let Err(reply) = check_reverse_path(account, &reverse_path)
+        {
             return Step::Answer(reply);
         }
         let account = account.clone();

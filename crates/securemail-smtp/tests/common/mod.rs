@@ -15,8 +15,8 @@ use securemail_core::vocab::{
     Account, AccountId, AccountKind, Address, Credential, DnsName, Envelope, Identity, Reply,
 };
 use securemail_smtp::{
-    Listener, MailHandler, ServerParts, ServerSettings, SessionFacts, SmtpServer, Submission,
-    TlsMode, TransactionFacts, server_config,
+    Access, Listener, MailHandler, ServerParts, ServerSettings, SessionFacts, SmtpServer,
+    Submission, TlsMode, TransactionFacts, server_config,
 };
 use securemail_testkit::ca::{Issued, TestCa};
 use securemail_testkit::memory::{MemoryDirectory, collect};
@@ -102,6 +102,7 @@ pub struct Running {
     pub clock: Arc<ManualClock>,
     pub submission: std::net::SocketAddr,
     pub submissions: std::net::SocketAddr,
+    pub bounces: std::net::SocketAddr,
     pub shutdown: watch::Sender<bool>,
     pub served: tokio::task::JoinHandle<()>,
     pub ca: TestCa,
@@ -149,16 +150,27 @@ async fn launch(
     let clear = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let implicit = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (submission, submissions) = (clear.local_addr().unwrap(), implicit.local_addr().unwrap());
+    let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let bounces = open.local_addr().unwrap();
     let (shutdown, over) = watch::channel(false);
     let served = tokio::spawn(async move {
+        let secret = Credential::Secret([0; 32]);
+        let as_account = account("bounces", AccountKind::Connector, secret);
         let listeners = vec![
+            Listener {
+                socket: open,
+                tls: TlsMode::StartTls,
+                access: Access::Anybody(Box::new(as_account)),
+            },
             Listener {
                 socket: clear,
                 tls: TlsMode::StartTls,
+                access: Access::Accounts,
             },
             Listener {
                 socket: implicit,
                 tls: TlsMode::Implicit,
+                access: Access::Accounts,
             },
         ];
         server.serve(listeners, over).await;
@@ -169,6 +181,7 @@ async fn launch(
         clock,
         submission,
         submissions,
+        bounces,
         shutdown,
         served,
         ca,
