@@ -1,7 +1,42 @@
 //! From facts about a recipient domain to a route, with the reasons.
 //!
 //! [`Inquiry`] says what to find out, [`StandardPolicy`] decides from it, and [`authenticate`] proves
-//! the peer of a session. All three are pure.
+//! the peer of a session. All three are pure: a driver asks the DNS, tells the time and connects.
+//!
+//! ```
+//! use securemail_core::backend::{FetchError, TransportPolicy};
+//! use securemail_core::route::{
+//!     Ask, AskReply, Evidence, Inquiry, MessageFacts, StandardPolicy, Step,
+//! };
+//! use securemail_core::vocab::{Answer, DnsName, LookupFailure, Profile, UnixTime};
+//!
+//! let now = UnixTime::from_secs(1_767_225_600);
+//! let domain = DnsName::parse("example.org")?;
+//! let evidence = Evidence::new(domain, Profile::Standard, MessageFacts::at(now));
+//! let mut inquiry = Inquiry::new(evidence, now);
+//! let evidence = loop {
+//!     match inquiry.poll() {
+//!         Step::Done(evidence) => break evidence,
+//!         Step::Ask(asks) => {
+//!             for ask in asks {
+//!                 // A resolver answers here; this one is down.
+//!                 let reply = match &ask {
+//!                     Ask::Dns(_) => AskReply::Dns(Answer::failed(LookupFailure::Timeout, now)),
+//!                     Ask::Policy { .. } => AskReply::Policy(Err(FetchError::Unreachable)),
+//!                     Ask::Vantage(_) => AskReply::Vantage(Vec::new()),
+//!                 };
+//!                 inquiry.handle(ask, reply);
+//!             }
+//!         }
+//!     }
+//! };
+//! let decision = StandardPolicy::default().decide(&evidence, now);
+//! assert_eq!(
+//!     decision.sentence(),
+//!     "Mail for example.org is held until 2026-01-01T00:08:37Z, because something did not answer."
+//! );
+//! # Ok::<(), securemail_core::vocab::NameError>(())
+//! ```
 
 mod dane;
 mod decision;
