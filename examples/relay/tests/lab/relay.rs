@@ -1,0 +1,244 @@
+//! A relay that runs in the lab, as an operator would start it, and swaks as its sender.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use securemail_testkit::lab::{Lab, swaks};
+use tempfile::TempDir;
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_securemail-relay");
+pub(crate) const SENDER: &str = "clinic@sender.test";
+const PASSWORD: &str = "correct-horse-battery-staple-0123456789";
+const PASSWORD_SHA256: &str = "7771a0cec1279f8ca878a66c694f3344b16bee8128c78b8ef5fd0656b35b02ee";
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// One relay with a folder of its own. It ends with its value.
+pub(crate) struct Relay {
+    pub(crate) lab: Lab,
+    pub(crate) folder: TempDir,
+    port: u16,
+    process: Child,
+}
+
+/// How a relay is started.
+#[derive(Default)]
+pub(crate) struct Start<'a> {
+    /// More lines for `[limits]`.
+    pub(crate) limits: &'a str,
+    /// A program that runs it, such as strace, with its arguments.
+    pub(crate) under: &'a [&'a str],
+}
+
+impl Relay {
+    pub(crate) fn start() -> Self {
+        Self::start_with(&Start::default())
+    }
+
+    pub(crate) fn start_with(start: &Start<'_>) -> Self {
+        let lab = Lab::here().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let settings = write_settings(&lab, folder.path(), port, start.limits);
+        let log = fs::File::create(folder.path().join("relay.log")).unwrap();
+        let words: Vec<&str> = start.under.iter().copied().chain([PROGRAM]).collect();
+        let process = Command::new(words[0])
+            .args(&words[1..])
+            .args(["run", "--config"])
+            .arg(&settings)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut relay = Self {
+            lab,
+            folder,
+            port,
+            process,
+        };
+        relay.wait_until("it listens", |relay| {
+            if let Some(status) = relay.process.try_wait().unwrap() {
+                panic!("the relay ended with {status}\n{}", relay.log());
+            }
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        relay
+    }
+
+    /// Everything that the relay writes.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("relay.log")).unwrap_or_default()
+    }
+
+    /// Hands in a message for these recipients.
+    pub(crate) fn submit(&self, recipients: &[&str], more: &[&str]) -> Output {
+        let (port, to) = (self.port.to_string(), recipients.join(","));
+        let common = [
+            "--server",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--tls",
+            "--auth",
+            "PLAIN",
+        ];
+        let account = ["--auth-user", "clinic", "--auth-password", PASSWORD];
+        let envelope = ["--from", SENDER, "--to", &to, "--timeout", "60"];
+        swaks(&[&common[..], &account, &envelope, more].concat()).unwrap()
+    }
+
+    /// Hands in a message that must be accepted.
+    pub(crate) fn accepted(&self, recipients: &[&str], more: &[&str]) {
+        let output = self.submit(recipients, more);
+        assert!(
+            output.status.success(),
+            "{}\n{}",
+            replies(&output),
+            self.log()
+        );
+    }
+
+    /// The one message in the mailbox of `domain` that holds `text`, once it is there.
+    pub(crate) fn arrived(&mut self, domain: &str, text: &str) -> Vec<u8> {
+        let mut found = None;
+        self.wait_until(&format!("`{text}` for {domain}"), |relay| {
+            found = mail_with(&relay.lab, domain, text);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "another process needs real time")]
+    fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
+        let began = Instant::now();
+        while !is_so(self) {
+            let log = self.log();
+            assert!(began.elapsed() < WAIT_MAX, "not in time: {what}\n{log}");
+            sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ended = self.process.kill().and_then(|()| self.process.wait());
+    }
+}
+
+/// Runs one of the relay's commands with the settings of a relay in the lab.
+pub(crate) fn command(arguments: &[&str]) -> Output {
+    let lab = Lab::here().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = write_settings(&lab, folder.path(), free_port(), "");
+    Command::new(PROGRAM)
+        .args(arguments)
+        .arg("--config")
+        .arg(settings)
+        .output()
+        .unwrap()
+}
+
+/// What the relay answered, without the content.
+pub(crate) fn replies(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines()
+        .filter(|line| line.starts_with('<'))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The message in a mailbox that holds `text`.
+pub(crate) fn mail_with(lab: &Lab, domain: &str, text: &str) -> Option<Vec<u8>> {
+    let mail = lab.mail_for(domain).unwrap();
+    mail.into_iter().find(|message| contains(message, text))
+}
+
+pub(crate) fn contains(octets: &[u8], wanted: &str) -> bool {
+    String::from_utf8_lossy(octets).contains(wanted)
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn write_settings(lab: &Lab, folder: &Path, port: u16, limits: &str) -> PathBuf {
+    let data = folder.join("data");
+    fs::create_dir_all(&data).unwrap();
+    let master_key = folder.join("master.key");
+    fs::write(&master_key, PASSWORD_SHA256).unwrap();
+    let (vantage, vantage_name) = lab.vantage();
+    let (resolver, web) = (lab.resolver(), free_port());
+    let (anchor, ca) = (lab.trust_anchor(), lab.ca_file());
+    let (rsa, ed) = (
+        lab.dkim_key("lab-rsa").unwrap(),
+        lab.dkim_key("lab-ed").unwrap(),
+    );
+    let settings = format!(
+        r#"
+[relay]
+hostname = "relay.sender.test"
+data_dir = {data:?}
+[listen]
+submission = "127.0.0.1:{port}"
+web = "127.0.0.1:{web}"
+[dns]
+servers = ["{resolver}"]
+trust_anchor = {anchor:?}
+second_opinion = ["{resolver}"]
+vantage = [{{ server = "{vantage}", name = "{vantage_name}" }}]
+[route]
+ca_file = {ca:?}
+allow_networks = ["127.0.0.0/8"]
+confirm_after = "1s"
+confirm_absence_after = "1s"
+[portal]
+url = "https://localhost:{web}"
+[notice]
+from = "notice@sender.test"
+dkim_selector = "lab-rsa"
+dkim_key = {rsa:?}
+[keys]
+master_key_file = {master_key:?}
+[limits]
+{limits}
+[sms]
+provider = "console"
+[[tenant]]
+name = "clinic"
+domains = ["sender.test"]
+[[tenant.account]]
+username = "clinic"
+password = "sha256:{PASSWORD_SHA256}"
+domains = ["sender.test"]
+[[tenant.dkim]]
+domain = "sender.test"
+selector = "lab-rsa"
+key = {rsa:?}
+[[tenant.dkim]]
+domain = "sender.test"
+selector = "lab-ed"
+key = {ed:?}
+[[tenant.phone]]
+address = "somebody@notls.test"
+number = "+31612345678"
+[[tenant.phone]]
+address = "somebody@expired.test"
+number = "+31612345679"
+"#
+    );
+    let file = folder.join("relay.toml");
+    fs::write(&file, settings).unwrap();
+    file
+}
