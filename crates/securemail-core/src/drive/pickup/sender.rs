@@ -128,7 +128,14 @@ impl PickupService {
         key: &VaultKey,
         phone: &PhoneNumber,
     ) -> Result<NumberGiven, PickupError> {
-        let content_key = self.fetch_known(key, KeyPurpose::ContentKey).await?;
+        let content_key = match self.fetch_known(key, KeyPurpose::ContentKey).await {
+            Ok(content_key) => content_key,
+            // Another call was faster: its number stands, and this one replaces it.
+            Err(PickupError::Destroyed) if self.load(key).await?.pickup.is_waiting() => {
+                return self.other_number(key, phone).await;
+            }
+            Err(error) => return Err(error),
+        };
         let (link, wrapped) = self.make_link(key, &content_key).await?;
         let now = self.now();
         let give = |pickup: &mut Pickup| {

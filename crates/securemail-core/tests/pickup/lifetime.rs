@@ -1,0 +1,284 @@
+//! Deposit, notice, grace, expiry, destruction.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use securemail_core::StoreError;
+use securemail_core::backend::{KeyPurpose, KeyRef, KeyStore, PickupRecord, Pickups, Vault};
+use securemail_core::drive::pickup::{PickupError, Step};
+use securemail_core::ledger::EventName;
+use securemail_core::pickup::TellKind;
+use securemail_core::vocab::{SealedContent, UnixTime, VaultKey};
+use securemail_testkit::memory::MemoryVault;
+
+use crate::pickup_world::*;
+
+#[tokio::test]
+async fn a_deposit_made_again_is_the_same_pickup() {
+    let world = World::new().await;
+    let first = world
+        .service
+        .deposit(deposit(1, Some(NUMBER)))
+        .await
+        .unwrap();
+    let again = world
+        .service
+        .deposit(deposit(1, Some(NUMBER)))
+        .await
+        .unwrap();
+    assert_eq!(first.key, again.key);
+    let (first, again) = (first.tell.unwrap(), again.tell.unwrap());
+    assert_eq!(
+        first.link.as_ref().unwrap().expose(),
+        again.link.as_ref().unwrap().expose()
+    );
+    assert_eq!(first.queue(), again.queue());
+    world.service.told(&first.told()).await.unwrap();
+    let later = world
+        .service
+        .deposit(deposit(1, Some(NUMBER)))
+        .await
+        .unwrap();
+    assert_eq!(kind_of(&later), None);
+    assert_eq!(world.vault.count(), 1);
+    assert_eq!(world.events().await, [EventName::ContentConsignment]);
+}
+
+/// A vault that fails its first store.
+#[derive(Debug)]
+struct Stumbling(Arc<MemoryVault>, std::sync::atomic::AtomicBool);
+
+#[async_trait]
+impl Vault for Stumbling {
+    async fn store(
+        &self,
+        key: &VaultKey,
+        expires: UnixTime,
+        body: &SealedContent,
+    ) -> Result<(), StoreError> {
+        if !self.1.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            return Err(StoreError::Full);
+        }
+        self.0.store(key, expires, body).await
+    }
+
+    async fn open(&self, key: &VaultKey) -> Result<SealedContent, StoreError> {
+        self.0.open(key).await
+    }
+
+    async fn erase(&self, key: &VaultKey) -> Result<(), StoreError> {
+        self.0.erase(key).await
+    }
+
+    async fn expired(&self, now: UnixTime, limit: usize) -> Result<Vec<VaultKey>, StoreError> {
+        self.0.expired(now, limit).await
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_before_the_content_is_durable() {
+    let memory = Arc::new(MemoryVault::default());
+    let stumbling = Stumbling(Arc::clone(&memory), false.into());
+    let world = World::with_vault(memory, Arc::new(stumbling)).await;
+    let failed = world.service.deposit(deposit(1, Some(NUMBER))).await;
+    assert!(matches!(failed, Err(PickupError::Store(StoreError::Full))));
+    assert!(world.sweep().await.is_empty());
+    assert!(world.events().await.is_empty());
+    let waiting = world.waiting().await;
+    let session = world.session(&waiting).await;
+    assert_eq!(
+        text(&world.open(&waiting, &session.token).await.unwrap()).await,
+        MAIL
+    );
+}
+
+#[tokio::test]
+async fn after_pickup_it_stays_open_for_the_grace_time() {
+    let world = World::new().await;
+    let waiting = world.waiting().await;
+    world.session(&waiting).await;
+    world.clock.advance(7 * DAY - MINUTE);
+    assert!(world.sweep_and_tell().await.is_empty());
+    let session = world.session(&waiting).await;
+    assert!(world.open(&waiting, &session.token).await.is_ok());
+    world.clock.advance(MINUTE);
+    assert!(world.open(&waiting, &session.token).await.is_err());
+    assert!(world.sweep_and_tell().await.is_empty());
+    assert!(world.is_gone(&waiting.key).await);
+}
+
+#[tokio::test]
+async fn grace_never_reaches_past_retention() {
+    let world = World::new().await;
+    let waiting = world.waiting().await;
+    world.clock.advance(29 * DAY);
+    let session = world.session(&waiting).await;
+    let opened = world.open(&waiting, &session.token).await.unwrap();
+    assert_eq!(opened.until, world.now().plus(DAY));
+    world.clock.advance(DAY);
+    world.sweep().await;
+    assert!(world.is_gone(&waiting.key).await);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_longer_than_ninety_days() {
+    let world = World::new().await;
+    let mut long = deposit(1, Some(NUMBER));
+    long.tenant.retention = 400 * DAY;
+    let waiting = world.waiting_with(long).await;
+    world.clock.advance(90 * DAY);
+    world.sweep_and_tell().await;
+    assert!(world.is_gone(&waiting.key).await);
+}
+
+#[tokio::test]
+async fn what_is_not_picked_up_is_reminded_of_destroyed_and_told_to_the_sender() {
+    let world = World::new().await;
+    let waiting = world.waiting().await;
+    let mut told = Vec::new();
+    for _ in 0..29 {
+        world.clock.advance(DAY);
+        told.extend(world.sweep_and_tell().await);
+    }
+    assert_eq!(told, [TellKind::Reminder, TellKind::Reminder]);
+    world.clock.advance(DAY);
+    let landing = world
+        .service
+        .landing(waiting.id, &waiting.link, client())
+        .await
+        .unwrap();
+    assert_eq!(landing.step, Step::Ended);
+
+    // Keys and content go at once; the record waits until the mail to the sender is committed.
+    let tells = world.sweep().await;
+    assert_eq!(tells.len(), 1);
+    assert_eq!(tells[0].kind, TellKind::Expired);
+    assert!(tells[0].link.is_none());
+    assert_eq!((world.keys.count(), world.vault.count()), (0, 0));
+    assert_eq!(world.sweep().await[0].queue(), tells[0].queue());
+    world.service.told(&tells[0].told()).await.unwrap();
+    assert!(world.is_gone(&waiting.key).await);
+    world.service.told(&tells[0].told()).await.unwrap();
+
+    let again = world.service.deposit(deposit(1, Some(NUMBER))).await;
+    assert!(matches!(again, Err(PickupError::Destroyed)), "{again:?}");
+    assert_eq!(
+        world.events().await.last(),
+        Some(&EventName::ContentHandoverFailure)
+    );
+}
+
+#[tokio::test]
+async fn the_recipient_destroys_it_now_and_nobody_is_told() {
+    let world = World::new().await;
+    let waiting = world.waiting().await;
+    let session = world.session(&waiting).await;
+    world
+        .service
+        .destroy_now(waiting.id, &waiting.link, &session.token)
+        .await
+        .unwrap();
+    assert!(world.is_gone(&waiting.key).await);
+    assert!(world.sweep().await.is_empty());
+    let landing = world
+        .service
+        .landing(waiting.id, &waiting.link, client())
+        .await;
+    assert!(matches!(landing, Err(PickupError::Unknown)));
+    assert_eq!(world.events().await.last(), Some(&EventName::Destroyed));
+}
+
+#[tokio::test]
+async fn nobody_learns_when_it_was_opened() {
+    let world = World::new().await;
+    let waiting = world.waiting().await;
+    let before = world.events().await;
+    let session = world.session(&waiting).await;
+    world.open(&waiting, &session.token).await.unwrap();
+    world.clock.advance(HOUR);
+    assert!(world.sweep_and_tell().await.is_empty());
+    assert_eq!(world.events().await, before);
+}
+
+#[tokio::test]
+async fn a_link_that_shall_be_forgotten_is_forgotten_and_still_opens() {
+    let world = World::new().await;
+    let mut forgetful = deposit(1, Some(NUMBER));
+    forgetful.tenant.forget_link = true;
+    let waiting = world.waiting_with(forgetful).await;
+    world.service.notice_taken(&waiting.key).await.unwrap();
+    let link = KeyRef::of_message(&tenant_id(), KeyPurpose::LinkSecret, waiting.id);
+    assert!(world.keys.fetch(&link).await.is_err());
+    let session = world.session(&waiting).await;
+    assert!(world.open(&waiting, &session.token).await.is_ok());
+    world.clock.advance(6 * DAY);
+    assert!(world.sweep().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_notice_ends_a_message_whose_link_is_forgotten() {
+    let world = World::new().await;
+    let mut forgetful = deposit(1, Some(NUMBER));
+    forgetful.tenant.forget_link = true;
+    let waiting = world.waiting_with(forgetful).await;
+    world.service.notice_refused(&waiting.key).await.unwrap();
+    assert_eq!(world.sweep_and_tell().await, [TellKind::NoticeRefused]);
+    assert!(world.is_gone(&waiting.key).await);
+}
+
+#[tokio::test]
+async fn after_a_refused_notice_the_sender_can_have_it_sent_again() {
+    let world = World::new().await;
+    let waiting = world.waiting().await;
+    world.service.notice_refused(&waiting.key).await.unwrap();
+    let tells = world.sweep().await;
+    assert_eq!(tells[0].kind, TellKind::NoticeRefused);
+    world.service.told(&tells[0].told()).await.unwrap();
+    assert!(
+        world
+            .service
+            .renew_notice(&token_of(&tells[0]))
+            .await
+            .unwrap()
+    );
+    let tells = world.sweep().await;
+    let (id, link) = link_of(&tells[0]);
+    assert_eq!(id, waiting.id);
+    assert!(link.digest().matches(&waiting.link.digest()));
+}
+
+#[tokio::test]
+async fn nothing_secret_or_personal_stands_in_debug() {
+    let world = World::new().await;
+    let deposited = world
+        .service
+        .deposit(deposit(1, Some(NUMBER)))
+        .await
+        .unwrap();
+    let tell = deposited.tell.unwrap();
+    let (_, link) = link_of(&tell);
+    let shown = format!("{tell:?} {link:?} {:?}", world.service);
+    for secret in ["piet", "jan@", link.text().expose(), "345678"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+#[tokio::test]
+async fn one_damaged_record_does_not_stop_the_sweep() {
+    let world = World::new().await;
+    let damaged = world.waiting().await;
+    let whole = world.waiting_with(deposit(2, Some(NUMBER))).await;
+    let record = world.pickups.load(&damaged.key).await.unwrap();
+    let broken = PickupRecord {
+        sealed_state: vec![0; 40],
+        ..record
+    };
+    world
+        .pickups
+        .replace(&broken, broken.version)
+        .await
+        .unwrap();
+    world.clock.advance(30 * DAY);
+    assert_eq!(world.sweep_and_tell().await, [TellKind::Expired]);
+    assert!(world.pickups.load(&whole.key).await.is_err());
+}

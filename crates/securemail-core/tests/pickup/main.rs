@@ -1,0 +1,7 @@
+//! A pickup from deposit to destruction, over back-ends in memory.
+
+mod codes;
+mod lifetime;
+mod numbers;
+#[path = "../pickup_world/mod.rs"]
+mod pickup_world;
