@@ -16,7 +16,7 @@ use securemail_core::dkim::{LocalDkimKey, LocalKeys};
 use securemail_core::drive::pickup::{PickupParts, PickupService, PickupSettings};
 use securemail_core::drive::{Inquirer, Parts, Relay, RelaySettings};
 use securemail_core::route::{PolicySettings, StandardPolicy};
-use securemail_core::seal::{LocalMasterKey, RecordCipher};
+use securemail_core::seal::RecordCipher;
 use securemail_core::secret::SecretText;
 use securemail_core::vocab::DnsName;
 use securemail_resolver::{
@@ -26,6 +26,7 @@ use securemail_resolver::{
 use securemail_smtp::{ClientSettings, SmtpTransport, trust};
 use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore, StoreSettings};
 
+use crate::master::{self, master_key};
 use crate::scanner::NoScanner;
 use crate::settings::{Settings, SettingsError};
 use crate::system::{SystemClock, SystemEntropy, TokioTasks};
@@ -114,6 +115,7 @@ impl Stores {
     ) -> Result<Self, Trouble> {
         let data_dir = &settings.relay.data_dir;
         fs::create_dir_all(data_dir).map_err(|error| at(data_dir, error))?;
+        master::must_be_the_same(master, data_dir).await?;
         let cipher = RecordCipher::new(master.derive("store/directory").await?);
         let store = path(
             settings.store.url.as_deref(),
@@ -176,41 +178,6 @@ fn path(
             "{key} = \"{url}\": this version knows {scheme}PATH only"
         ))
     })
-}
-
-/// The master key, which never lies where data lies (design: three places for keys).
-fn master_key(
-    settings: &Settings,
-    entropy: Arc<dyn Entropy>,
-) -> Result<Arc<dyn MasterKey>, Trouble> {
-    let file = &settings.keys.master_key_file;
-    let real = fs::canonicalize(file).map_err(|error| {
-        SettingsError::Invalid(format!(
-            "keys.master_key_file = {}: {error}; make one, outside data_dir, with: \
-             head -c 32 /dev/urandom | base64 > FILE && chmod 600 FILE",
-            file.display()
-        ))
-    })?;
-    let mut places = vec![("relay.data_dir", settings.relay.data_dir.clone())];
-    let vault = settings
-        .vault
-        .url
-        .as_deref()
-        .and_then(|url| url.strip_prefix("file:"));
-    places.extend(vault.map(|vault| ("vault.url", PathBuf::from(vault))));
-    for (key, place) in places {
-        if fs::canonicalize(&place).is_ok_and(|place| real.starts_with(place)) {
-            return Err(SettingsError::Invalid(format!(
-                "keys.master_key_file lies inside {key}: whoever takes the data has the key too; \
-                 move it elsewhere"
-            ))
-            .into());
-        }
-    }
-    let octets = fs::read(file).map_err(|error| at(file, error))?;
-    Ok(Arc::new(LocalMasterKey::from_file_octets(
-        &octets, entropy,
-    )?))
 }
 
 /// What asks about recipient domains.
@@ -363,7 +330,8 @@ pub fn is_loopback_only(listeners: &[SocketAddr]) -> bool {
     listeners.iter().all(|address| address.ip().is_loopback())
 }
 
-fn at(path: &Path, error: io::Error) -> SettingsError {
+/// An error of a file, with its name.
+pub fn at(path: &Path, error: io::Error) -> SettingsError {
     SettingsError::Read {
         path: path.to_owned(),
         source: error,

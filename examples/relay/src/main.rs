@@ -13,6 +13,7 @@ mod check;
 mod demo;
 mod events;
 mod handler;
+mod master;
 mod probe;
 mod run;
 mod scanner;

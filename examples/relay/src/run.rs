@@ -146,7 +146,6 @@ fn warn_of_choices(settings: &Settings) {
 pub struct Running {
     pub app: Arc<App>,
     pub submission: Option<SocketAddr>,
-    pub submissions: Option<SocketAddr>,
     pub web: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -180,7 +179,7 @@ pub async fn start(settings: &Settings, notifier: Arc<dyn Notifier>) -> Result<R
     let app = Arc::new(assemble(settings, notifier).await?);
     let (stop, stopped) = watch::channel(false);
     let mut tasks = Vec::new();
-    let (smtp, submission, submissions) = smtp_listeners(settings).await?;
+    let (smtp, submission) = smtp_listeners(settings).await?;
     if !smtp.is_empty() {
         let server = smtp_server(settings, &app, &certificate)?;
         let stopped = stopped.clone();
@@ -206,7 +205,6 @@ pub async fn start(settings: &Settings, notifier: Arc<dyn Notifier>) -> Result<R
     Ok(Running {
         app,
         submission,
-        submissions,
         web,
         stop,
         tasks,
@@ -219,29 +217,29 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Trouble> {
     })
 }
 
-type SmtpListeners = (Vec<Listener>, Option<SocketAddr>, Option<SocketAddr>);
+/// The listeners, and where submission with STARTTLS is.
+type SmtpListeners = (Vec<Listener>, Option<SocketAddr>);
 
 async fn smtp_listeners(settings: &Settings) -> Result<SmtpListeners, Trouble> {
     let mut listeners = Vec::new();
-    let mut addresses = [None, None];
+    let mut submission = None;
     let wanted = [
         (settings.listen.submission, TlsMode::StartTls),
         (settings.listen.submissions, TlsMode::Implicit),
     ];
-    for ((address, tls), bound) in wanted.into_iter().zip(&mut addresses) {
-        if let Some(address) = address {
-            let socket = bind(address).await?;
-            *bound = Some(socket.local_addr()?);
-            let access = Access::Accounts;
-            listeners.push(Listener {
-                socket,
-                tls,
-                access,
-            });
+    for (address, tls) in wanted {
+        let Some(address) = address else { continue };
+        let socket = bind(address).await?;
+        if tls == TlsMode::StartTls {
+            submission = Some(socket.local_addr()?);
         }
+        listeners.push(Listener {
+            socket,
+            tls,
+            access: Access::Accounts,
+        });
     }
-    let [submission, submissions] = addresses;
-    Ok((listeners, submission, submissions))
+    Ok((listeners, submission))
 }
 
 fn smtp_server(

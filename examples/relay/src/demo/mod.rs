@@ -277,8 +277,15 @@ fn write_settings(folder: &Path, world: &World) -> Result<std::path::PathBuf, Tr
     let web = std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port();
+    let text = settings_text(folder, world, web, &secret);
+    let file = folder.join("relay.toml");
+    fs::write(&file, text)?;
+    Ok(file)
+}
+
+fn settings_text(folder: &Path, world: &World, web: u16, secret: &str) -> String {
     let at = folder.display();
-    let text = format!(
+    format!(
         r#"
 [relay]
 hostname = "relay.test"
@@ -326,8 +333,5 @@ number = "+31612345678"
         servers = world.dns.addr(),
         validator = world.dns.validator_addr(),
         port = world.port,
-    );
-    let file = folder.join("relay.toml");
-    fs::write(&file, text)?;
-    Ok(file)
+    )
 }
