@@ -59,6 +59,9 @@ fn breaches(source: &Source) -> Vec<String> {
             "{path}: its first line must say its one job, `//! ...`"
         ));
     }
+    if path.contains("/tests/") {
+        return found; // a test is named by a sentence, which may begin with any word
+    }
     for (number, line) in (1_usize..).zip(source.code().lines()) {
         found.extend(empty_name(line).map(|n| format!("{path}:{number}: {n}")));
     }
