@@ -324,6 +324,8 @@ fn addresses_that_are_not_public_are_known() {
         "fc00::1",
         "ff02::1",
         "::ffff:127.0.0.1",
+        "::127.0.0.1",
+        "2001::1",
         "64:ff9b::10.0.0.1",
         "2002:7f00:1::",
     ] {
@@ -352,7 +354,21 @@ fn networks_are_read_and_compared_by_prefix() {
     assert!(one.contains("10.0.0.1".parse().unwrap()));
     assert!(!one.contains("10.0.0.2".parse().unwrap()));
     assert_eq!(serde_json::to_string(&one).unwrap(), "\"10.0.0.1/32\"");
-    for wrong in ["10.0.0.0", "10.0.0.0/33", "::/129", "x/8", "10.0.0.0/", ""] {
+    let single: Network = "10.0.0.1".parse().unwrap();
+    assert_eq!(single, one);
+    let other: Network = "2001:db8::1".parse().unwrap();
+    assert!(!other.contains("2001:db8::2".parse().unwrap()));
+    assert!(network.contains("::ffff:127.1.2.3".parse().unwrap()));
+    for wrong in [
+        "10.0.0.0/33",
+        "10.0.0/8",
+        "127.0.0.0/-1",
+        "example",
+        "::/129",
+        "x/8",
+        "10.0.0.0/",
+        "",
+    ] {
         assert!(wrong.parse::<Network>().is_err(), "{wrong}");
     }
 }

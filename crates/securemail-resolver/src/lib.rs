@@ -12,7 +12,6 @@
 mod anchor;
 mod cache;
 mod exchange;
-mod guard;
 mod policy;
 mod probe;
 mod reading;
@@ -24,7 +23,6 @@ mod upstream;
 mod vantage;
 
 pub use anchor::AnchorError;
-pub use guard::{Networks, NotANetwork};
 pub use policy::{PolicyClient, PolicySettings};
 pub use probe::ProbeError;
 pub use resolver::HickoryResolver;

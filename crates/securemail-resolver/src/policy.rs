@@ -15,10 +15,10 @@ use securemail_core::backend::{FetchError, FetchedPolicy, PolicyFetcher, Resolve
 use securemail_core::limits::{
     ADDRESSES_PER_HOST_MAX, ALIAS_HOPS_MAX, STS_FETCH_SECS_MAX, STS_POLICY_OCTETS_MAX,
 };
+use securemail_core::route::{Network, is_allowed};
 use securemail_core::vocab::{DnsName, Outcome, Question, RecordKind};
 use tokio::time::timeout;
 
-use crate::guard::Networks;
 use crate::vantage::client_config;
 
 /// How policies are fetched.
@@ -29,7 +29,7 @@ pub struct PolicySettings {
     /// Who may vouch for the certificate of a policy host.
     pub roots: Arc<RootCertStore>,
     /// Networks that may be connected to although they are not public.
-    pub allow_networks: Networks,
+    pub allow_networks: Vec<Network>,
     /// How long a fetch may take with all that it needs; 60 seconds at most.
     pub timeout: Duration,
 }
@@ -41,7 +41,7 @@ impl PolicySettings {
         Self {
             port: 443,
             roots,
-            allow_networks: Networks::default(),
+            allow_networks: Vec::new(),
             timeout: Duration::from_secs(STS_FETCH_SECS_MAX),
         }
     }
@@ -52,7 +52,7 @@ pub struct PolicyClient {
     resolver: Arc<dyn Resolver>,
     tls: ClientConfig,
     port: u16,
-    allow: Networks,
+    allow: Vec<Network>,
     timeout: Duration,
 }
 
@@ -108,7 +108,7 @@ impl PolicyClient {
         let found = v4.unwrap_or_default().into_iter();
         let permitted: Vec<SocketAddr> = found
             .chain(v6.unwrap_or_default())
-            .filter(|address| self.allow.permit(*address))
+            .filter(|address| is_allowed(*address, &self.allow))
             .map(|address| SocketAddr::new(address, self.port))
             .collect();
         if permitted.is_empty() {

@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use securemail_core::backend::{FetchError, PolicyFetcher, Resolver};
 use securemail_core::vocab::{Answer, DnsName, MxTarget, Outcome, Question, RecordKind, Security};
 use securemail_resolver::{
-    HickoryResolver, Networks, PolicyClient, PolicySettings, ResolverSettings, VantageSettings,
+    HickoryResolver, PolicyClient, PolicySettings, ResolverSettings, VantageSettings,
 };
 use securemail_testkit::lab::{Lab, WallClock};
 
@@ -211,7 +211,7 @@ fn resolver(lab: &Lab, change: impl FnOnce(&mut ResolverSettings)) -> HickoryRes
 
 fn client(lab: &Lab, roots: RootCertStore, allowed: &[&str]) -> PolicyClient {
     let mut settings = PolicySettings::new(Arc::new(roots));
-    settings.allow_networks = Networks::parse(allowed).unwrap();
+    settings.allow_networks = allowed.iter().map(|text| text.parse().unwrap()).collect();
     PolicyClient::new(settings, Arc::new(resolver(lab, |_| {}))).unwrap()
 }
 

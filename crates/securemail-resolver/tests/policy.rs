@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig};
 use securemail_core::backend::{FetchError, PolicyFetcher as _};
 use securemail_core::vocab::DnsName;
-use securemail_resolver::{Networks, PolicyClient, PolicySettings};
+use securemail_resolver::{PolicyClient, PolicySettings};
 use securemail_testkit::ca::{Issued, TestCa};
 use securemail_testkit::dns::{Fault, RunningDns, SignedDns, ZoneSpec};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -124,7 +124,7 @@ fn client(ca: &TestCa, dns: &RunningDns, port: u16, allow: &[&str]) -> PolicyCli
     roots.add(ca.root_der()).unwrap();
     let mut settings = PolicySettings::new(Arc::new(roots));
     settings.port = port;
-    settings.allow_networks = Networks::parse(allow).unwrap();
+    settings.allow_networks = allow.iter().map(|text| text.parse().unwrap()).collect();
     settings.timeout = Duration::from_secs(2);
     PolicyClient::new(settings, Arc::new(resolver(dns))).unwrap()
 }

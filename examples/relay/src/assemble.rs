@@ -15,12 +15,12 @@ use securemail_core::backend::{
 use securemail_core::dkim::{LocalDkimKey, LocalKeys};
 use securemail_core::drive::pickup::{PickupParts, PickupService, PickupSettings};
 use securemail_core::drive::{Inquirer, Parts, Relay, RelaySettings};
-use securemail_core::route::{PolicySettings, StandardPolicy};
+use securemail_core::route::{Network, PolicySettings, StandardPolicy};
 use securemail_core::seal::RecordCipher;
 use securemail_core::secret::SecretText;
 use securemail_core::vocab::DnsName;
 use securemail_resolver::{
-    HickoryResolver, Networks, PolicyClient, PolicySettings as FetchSettings, ResolverSettings,
+    HickoryResolver, PolicyClient, PolicySettings as FetchSettings, ResolverSettings,
     VantageSettings,
 };
 use securemail_smtp::{ClientSettings, SmtpTransport, trust};
@@ -192,7 +192,7 @@ pub fn inquirer(
     let resolver: Arc<dyn Resolver> = Arc::new(resolver(settings, clock.clone())?);
     let mut fetch = FetchSettings::new(Arc::new(roots(settings)?));
     fetch.port = settings.route.mta_sts_port;
-    fetch.allow_networks = Networks::parse(&settings.route.allow_networks)?;
+    fetch.allow_networks = allowed_networks(settings)?;
     let fetcher = Arc::new(PolicyClient::new(fetch, resolver.clone())?);
     Ok(Inquirer {
         resolver,
@@ -262,24 +262,23 @@ pub fn transport(settings: &Settings) -> Result<SmtpTransport, Trouble> {
 /// Where a network cannot be read.
 pub fn policy(settings: &Settings) -> Result<PolicySettings, Trouble> {
     let route = &settings.route;
-    let network = |text: &String| {
-        text.parse().map_err(|error| {
-            SettingsError::Invalid(format!("route.allow_networks: `{text}`: {error}"))
-        })
-    };
-    let allow_networks = route
-        .allow_networks
-        .iter()
-        .map(network)
-        .collect::<Result<_, _>>()?;
     Ok(PolicySettings {
         confirm_after: route.confirm_after.duration(),
         confirm_absence_after: route.confirm_absence_after.duration(),
         divert_after: route.divert_after.duration(),
         hold_for: route.hold_for.duration(),
-        allow_networks,
+        allow_networks: allowed_networks(settings)?,
         own_hosts: vec![settings.relay.hostname.clone()],
     })
+}
+
+fn allowed_networks(settings: &Settings) -> Result<Vec<Network>, SettingsError> {
+    let network = |text: &String| {
+        text.parse().map_err(|error| {
+            SettingsError::Invalid(format!("route.allow_networks: `{text}`: {error}"))
+        })
+    };
+    settings.route.allow_networks.iter().map(network).collect()
 }
 
 fn relay_settings(settings: &Settings) -> Result<RelaySettings, Trouble> {

@@ -2,45 +2,17 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-use zeroize::Zeroizing;
+use crate::vocab::VaultId;
 
-use crate::secret::Key32;
-use crate::vocab::{QueueId, VaultId};
-
-/// Names one message in mail and on pages. It says nothing to anybody who lacks the key, and opens nothing.
+/// Names one message in mail, on pages and in the log. It is no secret, and opens nothing.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Reference([u8; 6]);
 
 impl Reference {
-    /// The reference of a message: the same each time, under the same key.
-    #[must_use]
-    pub fn of(key: &Key32, queue: QueueId) -> Self {
-        let mut mac = keyed(key);
-        mac.update(b"securemail/v1/reference\0");
-        mac.update(queue.as_bytes());
-        let tag = mac.finalize().into_bytes();
-        let mut number = tag
-            .iter()
-            .take(8)
-            .fold(0u64, |n, byte| n << 8 | u64::from(*byte));
-        let mut signs = [0; 6];
-        for sign in &mut signs {
-            let index = usize::try_from(number % SIGNS.len() as u64).unwrap_or_default();
-            *sign = SIGNS.get(index).copied().unwrap_or_default();
-            number /= SIGNS.len() as u64;
-        }
-        Self(signs)
-    }
-}
-
-impl Reference {
-    /// The reference of a message in the vault: 30 bits of its id, the same on the mail, on the page
-    /// and in the log. Not a secret.
+    /// The reference of a message to one recipient: 30 bits of its id, the same on the mail, on the page
+    /// and in the log.
     #[must_use]
     pub fn of_vault(id: VaultId) -> Self {
-        const LETTERS: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
         let bits = id
             .as_bytes()
             .iter()
@@ -49,7 +21,7 @@ impl Reference {
         let mut signs = [b'2'; 6];
         for (place, sign) in (0..6_u32).zip(&mut signs) {
             let five = usize::try_from(bits >> (27 - 5 * place) & 31).unwrap_or(0);
-            *sign = LETTERS.get(five).copied().unwrap_or(b'2');
+            *sign = SIGNS.get(five).copied().unwrap_or(b'2');
         }
         Self(signs)
     }
@@ -62,14 +34,5 @@ impl fmt::Display for Reference {
     }
 }
 
-/// HMAC-SHA-256 under a key of 32 bytes, filled up with zeros as RFC 2104, section 2, does.
-pub(super) fn keyed(key: &Key32) -> Hmac<Sha256> {
-    let mut block = Zeroizing::new([0; 64]);
-    for (to, from) in block.iter_mut().zip(key.expose()) {
-        *to = *from;
-    }
-    Hmac::new(&(*block).into())
-}
-
-/// Digits and letters that nobody mixes up when they are read aloud or written by hand.
-const SIGNS: &[u8; 30] = b"23456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Digits and letters that are not mixed up when they are read aloud or written by hand.
+const SIGNS: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";

@@ -1,8 +1,9 @@
 //! Return paths of notices: a bounce says which notice it is about, and nobody can make one up.
 
-use hmac::Mac;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
 
-use super::reference::keyed;
 use crate::secret::Key32;
 use crate::vocab::{Address, AddressError, DnsName, VaultId};
 
@@ -38,4 +39,13 @@ fn tag(key: &Key32, id: VaultId, host: &DnsName) -> String {
         .take(12)
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// HMAC-SHA-256 under a key of 32 bytes, filled up with zeros as RFC 2104, section 2, does.
+fn keyed(key: &Key32) -> Hmac<Sha256> {
+    let mut block = Zeroizing::new([0; 64]);
+    for (to, from) in block.iter_mut().zip(key.expose()) {
+        *to = *from;
+    }
+    Hmac::new(&(*block).into())
 }

@@ -69,5 +69,5 @@ pub use notice::{NoticeHop, NoticeRoute, notice_route};
 pub use peer::{Matched, PeerAuthenticated, PeerProof, Trust, authenticate};
 pub use policy::StandardPolicy;
 pub use rule::Rule;
-pub use settings::{Network, NetworkError, PolicySettings, is_public};
+pub use settings::{Network, NetworkError, PolicySettings, is_allowed, is_public};
 pub use x509::public_key;

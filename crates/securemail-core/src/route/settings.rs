@@ -45,15 +45,17 @@ impl PolicySettings {
     /// the operator allows it.
     #[must_use]
     pub fn allows(&self, address: IpAddr) -> bool {
-        is_public(address)
-            || self
-                .allow_networks
-                .iter()
-                .any(|network| network.contains(address))
+        is_allowed(address, &self.allow_networks)
     }
 }
 
-/// Addresses that begin with the same bits: `10.0.0.0/8`, `fd00::/8`.
+/// Whether an address is on the public Internet, or in one of the networks that the operator allows.
+#[must_use]
+pub fn is_allowed(address: IpAddr, networks: &[Network]) -> bool {
+    is_public(address) || networks.iter().any(|network| network.contains(address))
+}
+
+/// Addresses that begin with the same bits: `10.0.0.0/8`, `fd00::/8`, or one address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Network {
     address: IpAddr,
@@ -62,14 +64,14 @@ pub struct Network {
 
 /// A text is not a network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not a network; write it as 10.0.0.0/8 or fd00::/8")]
+#[error("not a network; write it as 10.0.0.0/8 or fd00::/8, or write one address")]
 pub struct NetworkError;
 
 impl Network {
-    /// Whether an address lies in it.
+    /// Whether an address lies in it. An IPv4 address written as IPv6 counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
+        match (self.address, address.to_canonical()) {
             (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
                 let shift = 32_u32.saturating_sub(u32::from(self.prefix));
                 let top = |bits: u32| bits.checked_shr(shift).unwrap_or(0);
@@ -89,10 +91,16 @@ impl FromStr for Network {
     type Err = NetworkError;
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let (address, prefix) = text.split_once('/').ok_or(NetworkError)?;
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
         let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
-        let prefix: u8 = prefix.parse().map_err(|_| NetworkError)?;
         let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix: u8 = match prefix {
+            Some(prefix) => prefix.parse().map_err(|_| NetworkError)?,
+            None => most,
+        };
         if prefix > most {
             return Err(NetworkError);
         }

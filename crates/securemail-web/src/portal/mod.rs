@@ -22,12 +22,12 @@ use axum::routing::{get, post};
 use securemail_core::backend::{Entropy, KeyError, MasterKey};
 use securemail_core::drive::pickup::PickupService;
 use securemail_core::limits::{FORM_OCTETS_MAX, PORTAL_MESSAGE_OCTETS_MAX};
+use securemail_core::route::Network;
 use securemail_core::seal::RecordCipher;
 use securemail_core::vocab::VaultId;
 use tokio::sync::Semaphore;
 
 use self::visitor::Visitor;
-use crate::client::Network;
 use crate::theme::Theme;
 use crate::words::{Language, Words, WordsError};
 
