@@ -65,6 +65,8 @@ pub const SESSION_IDLE_MINUTES: u64 = 20;
 pub const NUMBER_WAIT_DAYS: u64 = 5;
 /// Octets of a message that the portal shows and takes apart in memory; a larger one is saved whole.
 pub const PORTAL_MESSAGE_OCTETS_MAX: usize = 60 * 1024 * 1024;
+/// Octets of a bounce that is read; what matters of it is a few lines.
+pub const BOUNCE_OCTETS_MAX: u64 = 1024 * 1024;
 /// Octets of a form that the portal accepts.
 pub const FORM_OCTETS_MAX: usize = 16 * 1024;
 /// Octets of a text that an event keeps as a fact; a line of mail has no more (RFC 5322, section 2.1.1).

@@ -1,14 +1,17 @@
 //! SMTP server (submission) and client (delivery).
 //!
-//! [`SmtpServer`] asks a [`MailHandler`] about MAIL, RCPT and the end of DATA. [`SmtpTransport`] is the
-//! `Transport` and `NoticeTransport` of `securemail-core`. Both are thin: sessions are sans-IO state
+//! [`SmtpServer`] asks a [`MailHandler`] about MAIL, RCPT and the end of DATA. [`BounceServer`] takes
+//! bounces of notices and nothing else. [`SmtpTransport`] is the `Transport` and `NoticeTransport` of
+//! `securemail-core`. They are thin: sessions are sans-IO state
 //! machines in [`proto`], and tokio drivers move their octets.
 
+mod bounces;
 mod handler;
 mod net;
 pub mod proto;
 mod settings;
 
+pub use bounces::{BounceHandler, BounceParts, BounceServer, BounceUnkept};
 pub use handler::{MailHandler, SessionFacts, Submission, TlsFacts, TransactionFacts};
 pub use net::client::SmtpTransport;
 pub use net::server::{Access, Listener, ServerParts, SmtpServer, TlsMode};

@@ -89,6 +89,22 @@ impl ServerSettings {
     }
 }
 
+impl ServerSettings {
+    /// The defaults of a receiver of bounces: small messages, few connections.
+    #[must_use]
+    pub fn for_bounces(hostname: DnsName, data_dir: PathBuf) -> Self {
+        Self {
+            message_bytes: limits::BOUNCE_OCTETS_MAX,
+            memory_bytes: 16 * 1024 * 1024,
+            // RFC 5321, section 4.5.3.1.8, asks for 100; a bounce has one.
+            recipients: 100,
+            connections: 50,
+            connections_per_address: 10,
+            ..Self::new(hostname, data_dir)
+        }
+    }
+}
+
 impl ClientSettings {
     /// The defaults, for a client of this name.
     #[must_use]

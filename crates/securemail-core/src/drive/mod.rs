@@ -34,13 +34,14 @@ pub use settled::{Covered, Settled, Uncovered};
 pub use submission::Submission;
 
 use self::destinations::Destinations;
-use self::pickup::PickupService;
+use self::pickup::{PickupError, PickupService};
 use self::spool_keys::DayKeys;
 use crate::backend::{
     Clock, Directory, Entropy, Executor, KeyError, KeyStore, MasterKey, NoticeTransport, Scanner,
     SigningKeys, Spool, Transport, TransportPolicy,
 };
 use crate::ledger::Log;
+use crate::mail::verp;
 use crate::route::PolicySettings;
 use crate::seal::RecordCipher;
 use crate::vocab::{Address, DnsName, TenantId, UnixTime};
@@ -162,6 +163,23 @@ impl Relay {
             settings,
             pickups,
         }))
+    }
+
+    /// Whether this is the return path of a notice of ours. It says nothing about the store.
+    #[must_use]
+    pub fn is_notice_path(&self, path: &Address) -> bool {
+        verp::check(&self.verp_key, path).is_some()
+    }
+
+    /// A bounce came to the return path of a notice, and says that it failed for good.
+    ///
+    /// # Errors
+    /// Where that could not be written down; then call it again.
+    pub async fn notice_bounced(&self, path: &Address) -> Result<(), PickupError> {
+        match verp::check(&self.verp_key, path) {
+            Some(id) => self.pickups.notice_bounced(id).await,
+            None => Ok(()),
+        }
     }
 
     /// The vault's other end.

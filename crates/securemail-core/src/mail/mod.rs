@@ -1,5 +1,6 @@
 //! Mail that we write ourselves, and what we read of a sender's.
 
+mod bounce;
 mod compose;
 mod content_free;
 mod dsn;
@@ -14,6 +15,7 @@ pub mod verp;
 mod view;
 mod wishes;
 
+pub use bounce::is_permanent_failure;
 pub use compose::{Head, Link, LinkError};
 pub use content_free::ContentFree;
 pub use dsn::{Dsn, DsnAction, DsnReason, DsnRecipient};

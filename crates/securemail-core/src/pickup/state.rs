@@ -42,6 +42,9 @@ pub struct Pickup {
     sessions: Vec<Session>,
     picked_up: Option<UnixTime>,
     number_doubted: bool,
+    /// A bounce of the notice came back, and the notice was not renewed since.
+    #[serde(default)]
+    notice_bounced: bool,
     reminders: u8,
     untold: Vec<Untold>,
     serial: u32,
@@ -116,6 +119,7 @@ impl Pickup {
             sessions: Vec::new(),
             picked_up: None,
             number_doubted: false,
+            notice_bounced: false,
             reminders: 0,
             untold: Vec::new(),
             serial: 0,
@@ -230,11 +234,31 @@ impl Pickup {
         }
     }
 
+    /// A bounce of the notice came back: it counts as refused. The sender hears it once for each notice
+    /// of theirs, however often it bounces, and not at all once the message was picked up: then a notice
+    /// did arrive. Says whether that was news.
+    #[must_use]
+    pub fn notice_came_back(&mut self, now: UnixTime) -> bool {
+        let is_new = self.is_waiting() && self.picked_up.is_none() && !self.notice_bounced;
+        if is_new {
+            self.notice_bounced = true;
+            self.notice_refused(now);
+        }
+        is_new
+    }
+
+    /// Whether the notice bounced and nobody came all the same.
+    #[must_use]
+    pub const fn has_bounced(&self) -> bool {
+        self.is_waiting() && self.notice_bounced && self.picked_up.is_none()
+    }
+
     /// The notice is to be sent again. Says whether there is one.
     #[must_use]
     pub fn renew_notice(&mut self, now: UnixTime) -> bool {
         let can = self.is_waiting() && !self.facts.forget_link;
         if can {
+            self.notice_bounced = false;
             self.add_untold(TellKind::Notice, now);
         }
         can

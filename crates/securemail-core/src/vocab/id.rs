@@ -113,6 +113,12 @@ impl VaultId {
 pub struct TenantId(Arc<str>);
 
 impl TenantId {
+    /// No tenant: it has no text, so that none can be called so.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self("".into())
+    }
+
     /// Its text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -8,7 +8,7 @@ use securemail_core::backend::{KeyPurpose, KeyRef, KeyStore, PickupRecord, Picku
 use securemail_core::drive::pickup::{PickupError, Step};
 use securemail_core::ledger::EventName;
 use securemail_core::pickup::TellKind;
-use securemail_core::vocab::{SealedContent, UnixTime, VaultKey};
+use securemail_core::vocab::{SealedContent, UnixTime, VaultId, VaultKey};
 use securemail_testkit::memory::MemoryVault;
 
 use crate::pickup_world::*;
@@ -222,6 +222,56 @@ async fn a_refused_notice_ends_a_message_whose_link_is_forgotten() {
     forgetful.tenant.forget_link = true;
     let waiting = world.waiting_with(forgetful).await;
     world.service.notice_refused(&waiting.key).await.unwrap();
+    assert_eq!(world.sweep_and_tell().await, [TellKind::NoticeRefused]);
+    assert!(world.is_gone(&waiting.key).await);
+}
+
+#[tokio::test]
+async fn a_bounced_notice_is_told_to_the_sender_once_and_again_after_it_was_renewed() {
+    let world = World::new().await;
+    let waiting = world.waiting().await;
+    world.service.notice_taken(&waiting.key).await.unwrap();
+    for _ in 0..3 {
+        world.service.notice_bounced(waiting.id).await.unwrap();
+    }
+    let tells = world.sweep().await;
+    assert_eq!(tells[0].kind, TellKind::NoticeRefused);
+    assert_eq!(tells.len(), 1);
+    world.service.told(&tells[0].told()).await.unwrap();
+    world.service.notice_bounced(waiting.id).await.unwrap();
+    assert!(world.sweep().await.is_empty());
+    let renewed = world.service.renew_notice(&token_of(&tells[0])).await;
+    assert!(renewed.unwrap());
+    assert_eq!(world.sweep_and_tell().await, [TellKind::Notice]);
+    world.service.notice_bounced(waiting.id).await.unwrap();
+    assert_eq!(world.sweep_and_tell().await, [TellKind::NoticeRefused]);
+}
+
+#[tokio::test]
+async fn a_bounce_of_what_was_picked_up_or_is_unknown_changes_nothing() {
+    let world = World::new().await;
+    let mut forgetful = deposit(1, Some(NUMBER));
+    forgetful.tenant.forget_link = true;
+    let waiting = world.waiting_with(forgetful).await;
+    world.service.notice_taken(&waiting.key).await.unwrap();
+    let session = world.session(&waiting).await;
+    let before = world.events().await;
+    world.service.notice_bounced(waiting.id).await.unwrap();
+    let unknown = VaultId::from_bytes([9; 16]);
+    world.service.notice_bounced(unknown).await.unwrap();
+    assert!(world.sweep().await.is_empty());
+    assert!(world.open(&waiting, &session.token).await.is_ok());
+    assert_eq!(world.events().await, before);
+}
+
+#[tokio::test]
+async fn a_bounced_notice_ends_a_message_whose_link_is_forgotten() {
+    let world = World::new().await;
+    let mut forgetful = deposit(1, Some(NUMBER));
+    forgetful.tenant.forget_link = true;
+    let waiting = world.waiting_with(forgetful).await;
+    world.service.notice_taken(&waiting.key).await.unwrap();
+    world.service.notice_bounced(waiting.id).await.unwrap();
     assert_eq!(world.sweep_and_tell().await, [TellKind::NoticeRefused]);
     assert!(world.is_gone(&waiting.key).await);
 }

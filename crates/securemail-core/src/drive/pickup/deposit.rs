@@ -283,4 +283,39 @@ impl PickupService {
         }
         Ok(())
     }
+
+    /// The notice came back, after the recipient's server had taken it. The sender is told; where the
+    /// link is forgotten, the message is destroyed as well. A bounce of what is over, or was picked up,
+    /// is nobody's business any more.
+    ///
+    /// # Errors
+    /// Where that could not be done whole; then call it again.
+    pub async fn notice_bounced(&self, id: VaultId) -> Result<(), PickupError> {
+        let key = match self.locate(id).await {
+            Ok(pickup) => pickup.facts().key(),
+            Err(PickupError::Unknown) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let now = self.now();
+        let bounced = |pickup: &mut Pickup| {
+            if pickup.notice_came_back(now) {
+                Outcome::Write(true)
+            } else {
+                Outcome::Keep(false)
+            }
+        };
+        let (is_new, pickup) = match self.change(&key, bounced).await {
+            Ok(changed) => changed,
+            Err(PickupError::Store(StoreError::NotFound)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if is_new {
+            self.log(pickup.facts(), vec![Happened::NoticeBounced], now)
+                .await?;
+        }
+        if pickup.has_bounced() && pickup.facts().forget_link {
+            return self.destroy(&key, Ending::NoticeRefused).await;
+        }
+        Ok(())
+    }
 }

@@ -18,6 +18,7 @@ pub(super) enum Happened<'a> {
     Deposited,
     Destroyed(Ending),
     Locked,
+    NoticeBounced,
     NumberDoubted,
     NumberGiven(&'a PhoneNumber),
     NumberMissing,
@@ -33,6 +34,10 @@ impl Happened<'_> {
             Self::Deposited => (EventName::ContentConsignment, Some(facts.reason.as_str())),
             Self::Destroyed(ending) => ended(ending),
             Self::Locked => (EventName::Locked, None),
+            Self::NoticeBounced => (
+                EventName::ConsignmentNotificationFailure,
+                Some("the notice came back"),
+            ),
             Self::NumberDoubted => (
                 EventName::CodeFailed,
                 Some("the recipient or the carrier says that the number is wrong"),
@@ -52,6 +57,7 @@ impl Happened<'_> {
             | Self::Deposited
             | Self::Destroyed(_)
             | Self::Locked
+            | Self::NoticeBounced
             | Self::NumberDoubted
             | Self::NumberMissing
             | Self::Released => event,
