@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use securemail_core::drive::{self, Relay};
 use securemail_core::mail::Protocol;
 use securemail_core::vocab::{Address, Credential, EnhancedStatus, Reply};
-use securemail_smtp::{MailHandler, SessionFacts, Submission, TransactionFacts};
+use securemail_smtp::{
+    BounceHandler, BounceUnkept, MailHandler, SessionFacts, Submission, TransactionFacts,
+};
 
 /// Hands what sessions take in to the relay.
 #[derive(Debug)]
@@ -51,5 +53,21 @@ impl MailHandler for Handler {
                 tls,
             })
             .await
+    }
+}
+
+/// Hands bounces of notices to the relay that sent them.
+#[derive(Debug)]
+pub struct Bounces(pub Arc<Relay>);
+
+#[async_trait]
+impl BounceHandler for Bounces {
+    fn is_ours(&self, address: &Address) -> bool {
+        self.0.is_notice_path(address)
+    }
+
+    async fn bounced(&self, address: &Address) -> Result<(), BounceUnkept> {
+        let noted = self.0.notice_bounced(address).await;
+        noted.map_err(|error| BounceUnkept(error.into()))
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use securemail_core::backend::Notifier;
 use securemail_smtp::{
-    Access, Listener, ServerParts, ServerSettings, SmtpServer, TlsMode, server_config,
+    Access, BounceParts, BounceServer, Listener, ServerParts, ServerSettings, SmtpServer, TlsMode,
+    server_config,
 };
 use securemail_web::theme::Theme;
 use securemail_web::{PortalParts, PortalSettings, portal_router};
@@ -17,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::assemble::{App, Trouble, assemble, is_loopback_only, policy, resolver};
-use crate::handler::Handler;
+use crate::handler::{Bounces, Handler};
 use crate::settings::{Settings, SettingsError, SmsProvider, load};
 use crate::system::SystemClock;
 use crate::{serve, sms, terminal, tls};
@@ -147,6 +148,7 @@ pub struct Running {
     pub app: Arc<App>,
     pub submission: Option<SocketAddr>,
     pub web: Option<SocketAddr>,
+    pub bounces: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -200,12 +202,23 @@ pub async fn start(settings: &Settings, notifier: Arc<dyn Notifier>) -> Result<R
             }
         }));
     }
+    let mut bounces = None;
+    if let Some(address) = settings.listen.bounces {
+        let socket = bind(address).await?;
+        bounces = Some(socket.local_addr()?);
+        let server = bounce_server(settings, &app, &certificate)?;
+        let stopped = stopped.clone();
+        tasks.push(tokio::spawn(
+            async move { server.serve(socket, stopped).await },
+        ));
+    }
     tasks.push(tokio::spawn(app.relay.clone().work(until(stopped.clone()))));
     tasks.push(tokio::spawn(sweep(app.clone(), stopped)));
     Ok(Running {
         app,
         submission,
         web,
+        bounces,
         stop,
         tasks,
     })
@@ -260,6 +273,26 @@ fn smtp_server(
         settings: server,
         tls: Arc::new(config),
         handler: Arc::new(Handler(app.relay.clone())),
+        directory: app.directory.clone(),
+        clock: app.clock.clone(),
+        entropy: app.entropy.clone(),
+    })?)
+}
+
+fn bounce_server(
+    settings: &Settings,
+    app: &App,
+    certificate: &tls::Certificate,
+) -> Result<BounceServer, Trouble> {
+    let server = ServerSettings::for_bounces(
+        settings.relay.hostname.clone(),
+        settings.relay.data_dir.clone(),
+    );
+    let config = server_config(certificate.chain.clone(), certificate.key.clone_key())?;
+    Ok(BounceServer::new(BounceParts {
+        settings: server,
+        tls: Arc::new(config),
+        handler: Arc::new(Bounces(app.relay.clone())),
         directory: app.directory.clone(),
         clock: app.clock.clone(),
         entropy: app.entropy.clone(),
