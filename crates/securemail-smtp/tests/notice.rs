@@ -8,8 +8,7 @@ use common::mx::{Cut, Mx, Reaction, Script, Stage, handed_over, honest, say, ser
 use common::pem;
 use securemail_core::backend::{NoticeAttempt, NoticeTransport, SessionOutcome};
 use securemail_core::mail::{ContentFree, Head, Language, Link, Notice, NoticeKind, Reference};
-use securemail_core::secret::Key32;
-use securemail_core::vocab::{Address, DnsName, QueueId, ReversePath, UnixTime};
+use securemail_core::vocab::{Address, DnsName, QueueId, ReversePath, UnixTime, VaultId};
 use securemail_testkit::ca::TestCa;
 
 fn letter() -> ContentFree {
@@ -29,7 +28,7 @@ fn letter() -> ContentFree {
         link: &Link::parse("https://mail.test/m/1/x").unwrap(),
         available_until: UnixTime::from_secs(1_797_255_200),
         last_two: "78",
-        reference: Reference::of(&Key32::from_bytes([7; 32]), queue),
+        reference: Reference::of_vault(VaultId::from_bytes([1; 16])),
         reason: "",
     }
     .mail()
