@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, params};
 use securemail_core::StoreError;
-use securemail_core::backend::{KeyRef, KeyStore, WrappedKey};
+use securemail_core::backend::{KeyPurpose, KeyRef, KeyStore, WrappedKey};
 
 use crate::db::{Class, Kind, OpenError, Opener, Readers, Reserve, Writer};
 
@@ -94,5 +94,35 @@ impl KeyStore for SqliteKeyStore {
             Ok(())
         };
         self.writer.call(Class::Scrub, erase).await
+    }
+
+    async fn before(
+        &self,
+        purpose: KeyPurpose,
+        id: [u8; 16],
+        limit: usize,
+    ) -> Result<Vec<KeyRef>, StoreError> {
+        let before = move |db: &rusqlite::Connection| {
+            let sql = "SELECT tenant, id FROM keys
+                       WHERE purpose = ?1 AND id < ?2 AND erased = 0 LIMIT ?3";
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![purpose as u8, id, limit], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?))
+            })?;
+            rows.map(|row| {
+                let (tenant, id) = row?;
+                let tenant = tenant
+                    .parse()
+                    .map_err(|_| StoreError::Corrupt("a tenant's name in the key store"))?;
+                Ok(KeyRef {
+                    tenant,
+                    purpose,
+                    id,
+                })
+            })
+            .collect()
+        };
+        self.readers.call(before).await
     }
 }

@@ -38,6 +38,23 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`; then call it again.
     async fn erase(&self, reference: &KeyRef) -> Result<(), StoreError>;
+
+    /// Keys of `purpose`, of all tenants, whose id sorts before `id`; tombstones are not among them.
+    /// At most `limit`, in any order.
+    ///
+    /// A store that keeps no such list answers with none; then spool keys of past days stay.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn before(
+        &self,
+        purpose: KeyPurpose,
+        id: [u8; 16],
+        limit: usize,
+    ) -> Result<Vec<KeyRef>, StoreError> {
+        let _ = (purpose, id, limit);
+        Ok(Vec::new())
+    }
 }
 
 /// Names one key.

@@ -99,6 +99,16 @@ pub trait Spool: fmt::Debug + Send + Sync + 'static {
     /// `NotFound`, `Unavailable`.
     async fn wake(&self, delivery: &DeliveryKey, due: UnixTime) -> Result<(), StoreError>;
 
+    /// When the oldest delivery that is still queued was committed; `None` where none is queued.
+    ///
+    /// A spool that cannot say answers with the beginning of time; then keys of past days stay.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn oldest(&self) -> Result<Option<UnixTime>, StoreError> {
+        Ok(Some(UnixTime::default()))
+    }
+
     /// Forgets deliveries that ended before `before`, and intents whose lease ran out before it;
     /// returns how many.
     ///

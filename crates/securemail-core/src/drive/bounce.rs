@@ -5,10 +5,20 @@ use super::deliver::Delivery;
 use super::item::ItemHeader;
 use super::own_mail::{OwnMail, own_queue};
 use crate::StoreError;
-use crate::backend::{DsnCommitted, ItemClass, RecipientOutcome, Settlement};
+use crate::backend::{Committed, DsnCommitted, ItemClass, RecipientOutcome, Settlement};
 use crate::mail::{Dsn, DsnAction, DsnReason, DsnRecipient, Head, Reference, ReturnRoute};
 use crate::route::{Decision, Route};
 use crate::vocab::{Address, EnhancedStatus, Reply, ReversePath, Tenant, VaultId};
+
+/// What a DSN says of one recipient.
+#[derive(Debug)]
+pub(super) struct News {
+    /// Which news: each kind is told once of a delivery.
+    pub kind: &'static str,
+    pub action: DsnAction,
+    pub reason: DsnReason,
+    pub status: EnhancedStatus,
+}
 
 impl Relay {
     /// Commits a DSN and ends the delivery. `None` where nobody is to be told: a failure of mail from
@@ -19,40 +29,58 @@ impl Relay {
         delivery: &Delivery,
         decision: &Decision,
     ) -> Result<Option<DsnCommitted>, StoreError> {
-        let key = &delivery.lease.delivery;
         let mut events = self.on_decision(delivery, decision);
         let ReversePath::Mailbox(sender) = &header.reverse_path else {
             self.settle(&delivery.lease, Settlement::Bounced, events)
                 .await?;
             return Ok(None);
         };
-        let tenant = self.parts.directory.tenant(&key.tenant).await?;
-        let own = self.dsn(header, delivery, decision, (sender, tenant.as_ref()));
-        let committed = self.commit_own(own).await?;
-        events.extend(self.on_sender_informed(delivery, "given back"));
-        self.settle(&delivery.lease, Settlement::Bounced, events)
-            .await?;
-        Ok(Some(DsnCommitted::assertion(committed)))
-    }
-
-    fn dsn(
-        &self,
-        header: &ItemHeader,
-        delivery: &Delivery,
-        decision: &Decision,
-        (sender, tenant): (&Address, Option<&Tenant>),
-    ) -> OwnMail {
-        let key = &delivery.lease.delivery;
-        let queue = own_queue("dsn", key);
         let last = delivery.record.attempts.last();
-        let recipient = DsnRecipient {
-            address: &delivery.record.recipient,
+        let news = News {
+            kind: "dsn",
             action: DsnAction::Failed,
             reason: reason_of(
                 decision,
                 last.and_then(|attempt| attempt.recipient.as_ref()),
             ),
             status: status_of(decision),
+        };
+        let committed = self.commit_dsn(header, delivery, sender, &news).await?;
+        events.extend(self.on_sender_informed(delivery, "given back"));
+        self.settle(&delivery.lease, Settlement::Bounced, events)
+            .await?;
+        Ok(Some(DsnCommitted::assertion(committed)))
+    }
+
+    /// Makes a DSN durable. The same news about the same delivery is one mail, however often it is made.
+    pub(super) async fn commit_dsn(
+        &self,
+        header: &ItemHeader,
+        delivery: &Delivery,
+        sender: &Address,
+        news: &News,
+    ) -> Result<Committed, StoreError> {
+        let tenant = &delivery.lease.delivery.tenant;
+        let tenant = self.parts.directory.tenant(tenant).await?;
+        let own = self.dsn(header, delivery, news, (sender, tenant.as_ref()));
+        self.commit_own(own).await
+    }
+
+    fn dsn(
+        &self,
+        header: &ItemHeader,
+        delivery: &Delivery,
+        news: &News,
+        (sender, tenant): (&Address, Option<&Tenant>),
+    ) -> OwnMail {
+        let key = &delivery.lease.delivery;
+        let queue = own_queue(news.kind, key);
+        let last = delivery.record.attempts.last();
+        let recipient = DsnRecipient {
+            address: &delivery.record.recipient,
+            action: news.action,
+            reason: news.reason,
+            status: news.status,
             host: last.map(|attempt| &attempt.host),
             reply: last.and_then(|attempt| refused_with(attempt.recipient.as_ref())),
             last_attempt: last.map(|attempt| attempt.at),

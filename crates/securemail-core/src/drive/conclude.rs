@@ -88,9 +88,10 @@ impl Relay {
                 Ok(committed) => {
                     covered.insert(index, Covered::Committed(Arc::new(committed)));
                 }
-                // What the vault cannot take now waits in the spool.
-                Err(_) => {
-                    waiting.push(self.waiting(delivery, Due::At(self.now()), Some(&decision)))
+                Err(error) => {
+                    tracing::warn!(queue_id = %delivery.lease.delivery, %error, "the vault cannot take it now; it waits");
+                    let due = self.now().plus(self.settings.own_fault_retry);
+                    waiting.push(self.waiting(delivery, Due::At(due), Some(&decision)));
                 }
             }
         }
@@ -130,7 +131,12 @@ impl Relay {
             return;
         }
         let indexes: Vec<u16> = waiting.iter().map(|w| w.lease.delivery.recipient).collect();
-        let leases: Vec<Lease> = waiting.iter().map(|w| w.lease.clone()).collect();
+        // What is in flight settles itself.
+        let intents: Vec<(Lease, DeliveryRecord)> = waiting
+            .iter()
+            .filter(|w| w.due != Due::InFlight)
+            .map(|w| (w.lease.clone(), w.record.clone()))
+            .collect();
         let done = match self.commit_waiting(message, waiting).await {
             Ok(committed) => {
                 let committed = Arc::new(committed);
@@ -142,8 +148,8 @@ impl Relay {
             }
             Err(error) => {
                 tracing::warn!(queue_id = %message.queue, %error, "cannot be queued; the sender keeps it");
-                if in_flight.is_empty() {
-                    self.release_all(leases).await;
+                for (lease, record) in intents {
+                    self.take_back(&lease, &record).await;
                 }
                 CommitDone::Refused
             }
@@ -218,10 +224,10 @@ impl Relay {
             } else if others_covered {
                 match self.bounce(&message.header, &delivery, &decision).await {
                     Ok(Some(dsn)) => drop(covered.insert(index, Covered::DsnCommitted(dsn))),
-                    Ok(None) | Err(_) => self.release(&delivery).await,
+                    Ok(None) | Err(_) => self.take_back(&delivery.lease, &delivery.record).await,
                 }
             } else {
-                self.release(&delivery).await;
+                self.take_back(&delivery.lease, &delivery.record).await;
             }
         }
     }
@@ -234,10 +240,20 @@ impl Relay {
         }
     }
 
-    fn waiting(&self, delivery: Delivery, due: Due, decision: Option<&Decision>) -> Waiting {
-        let events = decision
-            .map(|d| self.on_decision(&delivery, d))
-            .unwrap_or_default();
+    /// Takes an intent back, of which nobody was promised anything. Where the peer may have the message,
+    /// the intent lapses instead, and a repeat is then marked as a possible duplicate.
+    pub(super) async fn take_back(&self, lease: &Lease, record: &DeliveryRecord) {
+        if !record.may_have_arrived() {
+            self.release_all(vec![lease.clone()]).await;
+        }
+    }
+
+    fn waiting(&self, mut delivery: Delivery, due: Due, decision: Option<&Decision>) -> Waiting {
+        let mut events = self.on_unconfirmed(&delivery);
+        if let Some(decision) = decision {
+            events.extend(self.on_decision(&delivery, decision));
+            events.extend(self.alarm(&mut delivery, decision));
+        }
         let Delivery {
             lease, mut record, ..
         } = delivery;

@@ -8,10 +8,10 @@ use super::item::ItemHeader;
 use super::pickup::{Deposit, PickupError};
 use crate::StoreError;
 use crate::backend::{Committed, ItemClass, Settlement};
-use crate::mail::{self, Language};
+use crate::mail;
 use crate::pickup::Tell;
 use crate::route::{Decision, Route, VaultReason};
-use crate::vocab::{Address, Content, DeliveryKey};
+use crate::vocab::{Address, Content, DeliveryKey, Tenant};
 
 impl Relay {
     /// Seals the message into the vault, settles its delivery, and tells the recipient, or asks the
@@ -31,14 +31,24 @@ impl Relay {
             .await?
             .ok_or(StoreError::Corrupt("a delivery of a tenant that is gone"))?;
         let recipient = &delivery.record.recipient;
+        let wished = &header.wished;
+        let language = wished.language(&tenant);
+        let phone = match wished.number(recipient) {
+            Some(number) => Some(number),
+            None => self.parts.directory.phone(&key.tenant, recipient).await?,
+        };
+        let tenant = Tenant {
+            retention: wished.retention(&tenant),
+            ..tenant
+        };
         let deposit = Deposit {
             delivery: key.clone(),
             sender: self.sender_of(header),
             recipient: recipient.clone(),
             content: content.clone(),
-            reason: mail::reason(reason_of(decision), Language::pick(&tenant.languages)).to_owned(),
-            phone: self.parts.directory.phone(&key.tenant, recipient).await?,
-            language: Language::pick(&tenant.languages).to_string(),
+            reason: mail::reason(reason_of(decision), language).to_owned(),
+            phone,
+            language: language.to_string(),
             tenant,
         };
         let tell = match self.pickups.deposit(deposit).await {

@@ -4,8 +4,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Relay;
+use super::wished::Wished;
 use crate::StoreError;
-use crate::backend::DeliveryState;
+use crate::backend::{DeliveryState, RecipientOutcome};
 use crate::route::AttemptEvidence;
 use crate::vocab::{
     AccountId, Address, DeliveryKey, QueueId, ReversePath, TenantId, UnixTime, VaultId,
@@ -30,8 +31,8 @@ pub(super) struct ItemHeader {
     pub day: u64,
     /// The Message-ID, to tell the sender which message is meant.
     pub message_id: Option<String>,
-    /// A scanner or the sender requires the vault way.
-    pub vault_required: bool,
+    /// What the sender asked, and whether a rule requires the vault.
+    pub wished: Wished,
     /// For our own mail: the message that it is about.
     pub about: Option<DeliveryKey>,
     /// For a notice: the vault object that it speaks of.
@@ -51,6 +52,8 @@ pub(super) struct DeliveryRecord {
     pub rounds: u32,
     /// The sender was told of the delay.
     pub delay_told: bool,
+    /// The operator was called: something is wrong that an attack would look like.
+    pub alarmed: bool,
 }
 
 impl DeliveryRecord {
@@ -61,6 +64,7 @@ impl DeliveryRecord {
             attempts: Vec::new(),
             rounds: 0,
             delay_told: false,
+            alarmed: false,
         }
     }
 
@@ -69,6 +73,13 @@ impl DeliveryRecord {
         self.attempts.push(attempt);
         let surplus = self.attempts.len().saturating_sub(Self::ATTEMPTS_KEPT);
         self.attempts.drain(..surplus);
+    }
+
+    /// The peer may have it from a session that ended without its reply (class U).
+    pub(super) fn may_have_arrived(&self) -> bool {
+        let unconfirmed =
+            |attempt: &AttemptEvidence| attempt.recipient == Some(RecipientOutcome::Unconfirmed);
+        self.attempts.iter().any(unconfirmed)
     }
 
     const ATTEMPTS_KEPT: usize = 40;

@@ -22,6 +22,8 @@ mod settle;
 mod settled;
 mod spool_keys;
 mod submission;
+mod waits;
+mod wished;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -98,6 +100,8 @@ pub struct RelaySettings {
     pub workers: usize,
     /// How often the spool is asked for due work.
     pub poll_every: Duration,
+    /// When a message has waited so long, its sender is told, once.
+    pub tell_delay_after: Duration,
     /// How long ended deliveries are remembered, to recognise repeats: 24 hours.
     pub remember_ended: Duration,
     /// Clocks and networks of the policy; notices need them too.
@@ -120,6 +124,7 @@ impl RelaySettings {
             per_destination: 50,
             workers: 64,
             poll_every: Duration::from_millis(500),
+            tell_delay_after: Duration::from_secs(4 * 3600),
             remember_ended: Duration::from_secs(24 * 3600),
             policy,
             notice_from,

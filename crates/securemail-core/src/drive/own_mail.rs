@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::Relay;
 use super::item::{DeliveryRecord, ItemHeader};
 use super::submission::day_of;
+use super::wished::Wished;
 use crate::StoreError;
 use crate::backend::{Committed, Due, ItemClass, NewDelivery, NewEvent, NewItem};
 use crate::mail::ContentFree;
@@ -50,7 +51,7 @@ impl Relay {
             wrapped_key: Vec::new(),
             day: day_of(now),
             message_id: None,
-            vault_required: false,
+            wished: Wished::default(),
             about: Some(own.about),
             vault: own.vault,
             bland: own.bland.map(|bland| bland.octets().to_vec()),

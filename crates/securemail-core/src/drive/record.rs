@@ -107,12 +107,17 @@ impl Relay {
 
     /// A report about it is on its way to its sender.
     pub(super) fn on_sender_informed(&self, delivery: &Delivery, words: &str) -> Vec<NewEvent> {
-        self.entries(
-            &delivery.log,
-            [self
-                .about(EventName::SenderInformed, delivery)
-                .reason(words)],
-        )
+        self.on_happened(EventName::SenderInformed, delivery, words)
+    }
+
+    /// Something happened to it, for a reason in words.
+    pub(super) fn on_happened(
+        &self,
+        name: EventName,
+        delivery: &Delivery,
+        words: &str,
+    ) -> Vec<NewEvent> {
+        self.entries(&delivery.log, [self.about(name, delivery).reason(words)])
     }
 
     /// A notice went out, or did not.

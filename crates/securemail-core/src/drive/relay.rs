@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_channel::oneshot;
+
 use super::conclude::Standing;
 use super::deliver::Delivery;
 use super::item::{DeliveryRecord, covers};
@@ -11,20 +13,29 @@ use super::settled::{Covered, Settled};
 use super::submission::{Accepted, Screened, Submission, try_later};
 use super::{Relay, settled};
 use crate::StoreError;
-use crate::backend::{Claim, Earlier, Intent, Lease, Settlement};
-use crate::route::{Evidence, MessageFacts, Route};
-use crate::vocab::{Address, DeliveryKey, EnhancedStatus, Reply, TenantId, UnixTime};
+use crate::backend::{Claim, Earlier, Intent, Lease};
+use crate::route::{Decision, Evidence, MessageFacts, Route};
+use crate::vocab::{
+    Address, DeliveryKey, DnsName, EnhancedStatus, Profile, Reply, TenantId, UnixTime,
+};
 
 impl Relay {
     /// Takes a message, tries to hand it over, and answers for every recipient.
     ///
-    /// Drive the future to its end even when the sender has hung up: what is acknowledged is durable,
-    /// and what was tried must be written down.
+    /// It runs to its end on the executor even when the future is dropped because the sender hung up:
+    /// what was tried must be written down.
     pub async fn submit(self: &Arc<Self>, submission: Submission) -> Reply {
-        match self.take(submission).await {
-            Ok(settled) => settled.reply(),
-            Err(reply) => reply,
-        }
+        let (answer, wait) = oneshot::channel();
+        let relay = self.clone();
+        self.parts.executor.spawn(Box::pin(async move {
+            let reply = match relay.take(submission).await {
+                Ok(settled) => settled.reply(),
+                Err(reply) => reply,
+            };
+            // A sender that hung up hears nothing; a repeat finds what became of it.
+            drop(answer.send(reply));
+        }));
+        wait.await.unwrap_or_else(|_| try_later())
     }
 
     /// The steps, in order: screen, intend, prepare, attempt, conclude.
@@ -107,46 +118,49 @@ impl Relay {
         covered
     }
 
+    /// What would become of a message for `domain` now, and why. Nothing is sent or remembered, except
+    /// an MTA-STS policy that was fetched.
+    ///
+    /// ```
+    /// use securemail_core::StoreError;
+    /// use securemail_core::drive::Relay;
+    /// use securemail_core::vocab::{DnsName, Profile};
+    ///
+    /// async fn explain(relay: &Relay, domain: &DnsName) -> Result<String, StoreError> {
+    ///     let (_evidence, decision) = relay.consider(domain, Profile::Standard).await?;
+    ///     Ok(decision.sentence())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Where domain memory cannot be read or written.
+    pub async fn consider(
+        &self,
+        domain: &DnsName,
+        profile: Profile,
+    ) -> Result<(Evidence, Decision), StoreError> {
+        let facts = MessageFacts::at(self.now());
+        let inquirer = &self.parts.inquirer;
+        let evidence = inquirer.inquire(domain, profile, facts).await?;
+        let decision = self.parts.policy.decide(&evidence, self.now());
+        Ok((evidence, decision))
+    }
+
     /// What can be said about a recipient at its RCPT: only what is definite is refused there.
     pub async fn recipient(&self, tenant: &TenantId, recipient: &Address) -> Reply {
         let Ok(Some(tenant)) = self.parts.directory.tenant(tenant).await else {
             return try_later();
         };
         let profile = tenant.profile_for(recipient.domain());
-        let facts = MessageFacts::at(self.now());
         // An inquiry that cannot be made now is made again at the end of data.
-        let Ok(evidence) = self
-            .parts
-            .inquirer
-            .inquire(recipient.domain(), profile, facts)
-            .await
-        else {
+        let Ok((_, decision)) = self.consider(recipient.domain(), profile).await else {
             return recipient_ok();
         };
-        let decision = self.parts.policy.decide(&evidence, self.now());
         match decision.route {
             Route::Bounce { status, rule } => {
                 Reply::new(refusal_code(status), Some(status), rule.text())
             }
             Route::Defer { .. } | Route::Deliver(_) | Route::Vault { .. } => recipient_ok(),
-        }
-    }
-
-    /// Ends a delivery of which nobody was promised anything.
-    pub(super) async fn release(&self, delivery: &Delivery) {
-        let released = self
-            .parts
-            .spool
-            .settle(
-                &delivery.lease,
-                Settlement::Released,
-                Vec::new(),
-                self.now(),
-            )
-            .await;
-        // An intent that cannot be released lapses by its lease; a repeat is then marked unclear.
-        if let Err(error) = released {
-            tracing::warn!(queue_id = %delivery.lease.delivery, %error, "intent not released");
         }
     }
 }
@@ -158,7 +172,7 @@ impl Accepted {
             .envelope
             .recipients
             .get(usize::from(lease.delivery.recipient))?;
-        let profile = self.tenant.profile_for(recipient.domain());
+        let profile = self.profile(recipient.domain());
         let evidence = Evidence::new(recipient.domain().clone(), profile, self.facts());
         let record = DeliveryRecord::new(recipient.clone());
         Some(Delivery {

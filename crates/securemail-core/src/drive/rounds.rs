@@ -1,6 +1,7 @@
 //! Runs the first attempts of a message from memory, within the sender's patience.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::oneshot;
@@ -105,25 +106,30 @@ impl Relay {
         let slot = Arc::new(Slot::default());
         let (finished, wait) = oneshot::channel::<()>();
         let (committed, commit) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
         let task = {
             let (relay, gate, slot) = (self.clone(), gate.clone(), slot.clone());
+            let leases = leases.clone();
             async move {
-                let result = relay
-                    .round_from_memory(&message, &domain, deliveries, gate.clone())
-                    .await;
+                let round = relay.round_from_memory(&message, &domain, deliveries, gate.clone());
+                let round = Box::pin(relay.while_renewing(&leases, round));
+                // Dropped before its end of data, an attempt is cancelled cleanly (contract T3).
+                let Some(result) = unless_stopped(round, stopped).await else {
+                    return;
+                };
                 drop(permit);
                 if let Some(result) = slot.finish(result) {
                     // Called off: the spool has the deliveries already, and nothing left us.
                     if gate.call_off() == CallOff::TooLate {
-                        relay.settle_in_flight(result, commit.await).await;
+                        relay.settle_in_flight(&message, result, commit.await).await;
                     }
                 } else {
-                    // The submitter may have gone; it has the result all the same.
+                    // The submitter may have given up waiting just now; it takes the result all the same.
                     finished.send(()).unwrap_or(());
                 }
             }
         };
-        // The task outlives a sender that hangs up.
+        // The task outlives the budget.
         self.parts.executor.spawn(Box::pin(task));
         let sleep = self.parts.clock.sleep_until(deadline);
         if let Either::Left(_) = future::select(wait, sleep).await
@@ -134,7 +140,11 @@ impl Relay {
         let call_off = gate.call_off();
         match (slot.take(), call_off) {
             (Some(result), _) => Round::Ended(result),
-            (None, CallOff::InTime) => Round::CalledOff(leases),
+            (None, CallOff::InTime) => {
+                // Where the task has ended already, there is nothing to stop.
+                stop.send(()).unwrap_or(());
+                Round::CalledOff(leases)
+            }
             (None, CallOff::TooLate) => Round::InFlight(leases, committed),
         }
     }
@@ -147,7 +157,7 @@ impl Relay {
         deliveries: Vec<Delivery>,
         gate: Arc<Gate>,
     ) -> Vec<(Delivery, Verdict)> {
-        let profile = message.tenant.profile_for(domain);
+        let profile = message.profile(domain);
         let facts = message.facts();
         let Ok(evidence) = self.parts.inquirer.inquire(domain, profile, facts).await else {
             return self.all_wait(domain, deliveries);
@@ -198,26 +208,21 @@ impl Relay {
     /// Settles an attempt that went on after its sender was answered.
     async fn settle_in_flight(
         &self,
+        message: &Accepted,
         result: Vec<(Delivery, Verdict)>,
         commit: Result<CommitDone, oneshot::Canceled>,
     ) {
         let queued = matches!(commit, Ok(CommitDone::Queued));
         for (delivery, verdict) in result {
             let key = delivery.lease.delivery.clone();
-            let settled = match verdict {
-                Verdict::HandedOver { .. } => {
-                    self.settle_handed(&delivery, &verdict).await.map(drop)
-                }
-                // The worker goes on with it.
-                Verdict::Decided(_) | Verdict::CalledOff if queued => {
-                    let events = self.on_unconfirmed(&delivery);
-                    self.put_off(delivery, self.now(), events).await
-                }
-                Verdict::Decided(_) | Verdict::CalledOff => {
-                    self.release(&delivery).await;
-                    Ok(())
-                }
-            };
+            let handed = matches!(verdict, Verdict::HandedOver { .. });
+            if !handed && !queued {
+                self.take_back(&delivery.lease, &delivery.record).await;
+                continue;
+            }
+            let settled = self
+                .settle_spooled(&message.header, &message.content, delivery, verdict)
+                .await;
             if let Err(error) = settled {
                 tracing::warn!(queue_id = %key, %error, "an attempt in flight could not be settled");
             }
@@ -243,6 +248,18 @@ impl Relay {
                 Err(_) => return DeliveryState::Intended,
             }
         }
+    }
+}
+
+/// The result of `round`, or nothing where `stopped` says so first. Without a word it goes on.
+async fn unless_stopped<T>(
+    round: impl Future<Output = T> + Unpin,
+    stopped: oneshot::Receiver<()>,
+) -> Option<T> {
+    match future::select(round, stopped).await {
+        Either::Left((result, _)) => Some(result),
+        Either::Right((Ok(()), _)) => None,
+        Either::Right((Err(oneshot::Canceled), round)) => Some(round.await),
     }
 }
 

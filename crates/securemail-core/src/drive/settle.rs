@@ -61,23 +61,21 @@ impl Relay {
             Verdict::CalledOff => return self.put_off(delivery, self.now(), Vec::new()).await,
             Verdict::Decided(decision) => decision,
         };
-        match &decision.route {
+        let ended = match &decision.route {
             Route::Bounce { .. } => self.bounce(header, &delivery, &decision).await.map(drop),
             Route::Vault { .. } => self
                 .divert(header, content, &delivery, &decision)
                 .await
                 .map(drop),
-            Route::Defer { not_before, .. } => {
-                let mut events = self.on_unconfirmed(&delivery);
-                events.extend(self.on_decision(&delivery, &decision));
-                let due = *not_before;
-                self.put_off(delivery, due, events).await
+            Route::Defer { .. } | Route::Deliver(_) => {
+                return self.wait(header, delivery, &decision).await;
             }
-            Route::Deliver(_) => {
-                self.put_off(delivery, decision.fresh_until, Vec::new())
-                    .await
-            }
-        }
+        };
+        let Err(error) = ended else { return Ok(()) };
+        // What was tried is known, so it is written down rather than left to a lease that lapses.
+        tracing::warn!(queue_id = %delivery.lease.delivery, %error, "cannot be ended now; it waits");
+        let due = self.now().plus(self.settings.own_fault_retry);
+        self.put_off(delivery, due, Vec::new()).await
     }
 
     /// Leaves a delivery in the spool until `due`.
@@ -104,7 +102,11 @@ impl Relay {
 
     /// Remembers what the domain showed. A memory that fails is no reason to lose a result.
     pub(super) async fn learn(&self, result: &[(Delivery, Verdict)]) {
-        let Some((delivery, verdict)) = result.first() else {
+        // Sessions are shared: what one recipient's hand-over proved of the host holds for all.
+        let handed =
+            |(_, verdict): &&(Delivery, Verdict)| matches!(verdict, Verdict::HandedOver { .. });
+        let best = result.iter().find(handed).or_else(|| result.first());
+        let Some((delivery, verdict)) = best else {
             return;
         };
         let (decision, proof) = match verdict {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::Relay;
 use super::item::ItemHeader;
+use super::submission::day_of;
 use crate::StoreError;
 use crate::backend::{KeyError, KeyPurpose, KeyRef};
 use crate::seal::{self, WrappedContentKey};
@@ -89,15 +91,39 @@ impl Relay {
         Ok(key)
     }
 
+    /// Destroys the keys of days of which nothing can be left: older than anything the spool still holds,
+    /// and than a message may wait.
+    pub(super) async fn erase_old_day_keys(&self) -> Result<usize, StoreError> {
+        let waits = self.now().minus(self.settings.policy.hold_for);
+        let oldest = self.parts.spool.oldest().await?;
+        let before = day_of(
+            oldest
+                .map_or(waits, |oldest| oldest.min(waits))
+                .minus(DAY_KEY_MARGIN),
+        );
+        let old = self
+            .parts
+            .keys
+            .before(KeyPurpose::SpoolDay, day_id(before), DAY_KEYS_KEPT)
+            .await?;
+        for reference in &old {
+            self.parts.keys.erase(reference).await?;
+        }
+        let mut known = self
+            .day_keys
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(day, _), _| *day >= before);
+        Ok(old.len())
+    }
+
     async fn fetch_or_make_day_key(
         &self,
         tenant: &TenantId,
         day: u64,
     ) -> Result<Key32, StoreError> {
-        let mut id = [0; 16];
-        for (to, from) in id.iter_mut().zip(day.to_be_bytes()) {
-            *to = from;
-        }
+        let id = day_id(day);
         let reference = KeyRef {
             tenant: tenant.clone(),
             purpose: KeyPurpose::SpoolDay,
@@ -130,6 +156,15 @@ impl Relay {
     }
 }
 
+/// The name of a day's key; later days sort behind.
+fn day_id(day: u64) -> [u8; 16] {
+    let mut id = [0; 16];
+    for (to, from) in id.iter_mut().zip(day.to_be_bytes()) {
+        *to = from;
+    }
+    id
+}
+
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::Unavailable(error.into())
 }
@@ -141,5 +176,7 @@ fn key_error(error: KeyError) -> StoreError {
     }
 }
 
+/// A message is sealed under the key of the day on which it came, and committed a little later.
+const DAY_KEY_MARGIN: Duration = Duration::from_secs(2 * 86_400);
 /// Keys kept in memory: a handful of tenants over the days that a spool spans.
 const DAY_KEYS_KEPT: usize = 1024;

@@ -7,14 +7,15 @@ use sha2::{Digest, Sha256};
 
 use super::Relay;
 use super::item::ItemHeader;
+use super::wished::Wished;
 use crate::backend::{ResubmissionKey, SigningError, Verdict};
 use crate::dkim::{self, SignError, SignOptions};
 use crate::ledger::Log;
 use crate::mail::{self, HeaderView, Protocol, TlsSession, Trace};
 use crate::route::MessageFacts;
 use crate::vocab::{
-    Account, Address, Concat, Content, ContentError, EnhancedStatus, Envelope, QueueId, Reply,
-    Tenant, UnixTime,
+    Account, Address, Concat, Content, ContentError, DnsName, EnhancedStatus, Envelope, Profile,
+    QueueId, Reply, Tenant, UnixTime,
 };
 
 /// A message as a session took it in.
@@ -48,7 +49,7 @@ pub(super) struct Screened {
     content: Arc<dyn Content>,
     protocol: Protocol,
     tls: Option<(String, String)>,
-    vault_required: bool,
+    wished: Wished,
 }
 
 /// A message as it goes out, with everything that its deliveries need.
@@ -79,6 +80,11 @@ impl Accepted {
     pub(super) fn facts(&self) -> MessageFacts {
         self.header.facts()
     }
+
+    /// How sure a route to `domain` must be.
+    pub(super) fn profile(&self, domain: &DnsName) -> Profile {
+        self.header.wished.profile(&self.tenant, domain)
+    }
 }
 
 impl ItemHeader {
@@ -86,7 +92,8 @@ impl ItemHeader {
     pub(super) const fn facts(&self) -> MessageFacts {
         let mut facts = MessageFacts::at(self.accepted);
         facts.size = self.size;
-        facts.vault_required = self.vault_required;
+        facts.vault_required = self.wished.vault;
+        facts.vault_possible = !self.wished.direct;
         facts
     }
 }
@@ -113,7 +120,8 @@ impl Relay {
             .await
             .map_err(|error| error.reply())?;
         mail::check_submission(&view, &envelope, &account, &tenant)?;
-        let vault_required = self.scan(&envelope, &*content).await?;
+        let wished = Wished::read(&view)?;
+        let wished = wished.with_vault(self.scan(&envelope, &*content).await?)?;
         let resubmission = match view.message_id() {
             Some(id) => Some(self.resubmission_keys(&envelope, &id, &*content).await?),
             None => None,
@@ -133,7 +141,7 @@ impl Relay {
             content,
             protocol,
             tls,
-            vault_required,
+            wished,
         })
     }
 
@@ -186,7 +194,7 @@ impl Relay {
             wrapped_key: Vec::new(),
             day: day_of(received),
             message_id: view.message_id(),
-            vault_required: screened.vault_required,
+            wished: screened.wished,
             about: None,
             vault: None,
             bland: None,
@@ -235,11 +243,12 @@ impl Relay {
     ) -> Result<Vec<ResubmissionKey>, Reply> {
         let octets = digest(content).await.map_err(|_| try_later())?;
         let key = |recipient: &Address| {
-            let canonical = recipient.canonical();
+            // As written: two spellings may be two mailboxes, and each gets its own copy.
+            let recipient = recipient.to_string();
             let parts: [&[u8]; 5] = [
                 envelope.tenant.as_str().as_bytes(),
                 envelope.account.as_str().as_bytes(),
-                canonical.as_bytes(),
+                recipient.as_bytes(),
                 message_id.as_bytes(),
                 &octets,
             ];
@@ -289,7 +298,7 @@ fn held_or_refused(error: &SignError) -> Result<Option<Arc<dyn Content>>, Reply>
 }
 
 /// The domain that signs: the one of From, which screening bound to the account.
-fn from_domain(view: &HeaderView) -> Option<crate::vocab::DnsName> {
+fn from_domain(view: &HeaderView) -> Option<DnsName> {
     view.mailboxes("From")
         .addresses
         .first()

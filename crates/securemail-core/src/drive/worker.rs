@@ -12,7 +12,8 @@ use super::deliver::{Delivery, Outgoing};
 use super::item::{DeliveryRecord, ItemHeader};
 use crate::StoreError;
 use crate::backend::{
-    DotClosed, FinalDot, ItemClass, Lease, Leased, RecipientOutcome, SessionOutcome,
+    DotClosed, Due, FinalDot, ItemClass, Lease, Leased, RecipientOutcome, SessionOutcome,
+    Settlement,
 };
 use crate::mail;
 use crate::route::AttemptEvidence;
@@ -92,13 +93,18 @@ impl Relay {
     async fn retry_logged(self: Arc<Self>, leased: Leased) {
         let lease = leased.lease.clone();
         let attempt = Box::pin(self.retry(leased));
-        if let Err(error) = Box::pin(self.while_renewing(&lease, attempt)).await {
+        let leases = [lease.clone()];
+        if let Err(error) = Box::pin(self.while_renewing(&leases, attempt)).await {
             tracing::warn!(queue_id = %lease.delivery, %error, "a retry could not be finished");
         }
     }
 
-    /// Drives `attempt` to its end and keeps its lease alive meanwhile.
-    async fn while_renewing<T>(&self, lease: &Lease, attempt: impl Future<Output = T>) -> T {
+    /// Drives `attempt` to its end and keeps its leases alive meanwhile.
+    pub(super) async fn while_renewing<T>(
+        &self,
+        leases: &[Lease],
+        attempt: impl Future<Output = T>,
+    ) -> T {
         let mut attempt = std::pin::pin!(attempt);
         loop {
             let half = self.now().plus(self.settings.attempt_lease / 2);
@@ -106,12 +112,18 @@ impl Relay {
             match future::select(attempt.as_mut(), pause).await {
                 Either::Left((result, _)) => return result,
                 Either::Right(_) => {
-                    let more = self.settings.attempt_lease;
-                    if let Err(error) = self.parts.spool.renew(lease, self.now(), more).await {
-                        tracing::warn!(queue_id = %lease.delivery, %error, "lease not renewed");
+                    for lease in leases {
+                        self.renew(lease).await;
                     }
                 }
             }
+        }
+    }
+
+    async fn renew(&self, lease: &Lease) {
+        let more = self.settings.attempt_lease;
+        if let Err(error) = self.parts.spool.renew(lease, self.now(), more).await {
+            tracing::warn!(queue_id = %lease.delivery, %error, "lease not renewed");
         }
     }
 
@@ -129,28 +141,19 @@ impl Relay {
         if unsettled && class == ItemClass::Content {
             record.note(self.lost_attempt(&record));
         }
-        let content = self.open_content(&key.tenant, key.queue, &header).await?;
-        let log = self
-            .log(&key.tenant)
-            .await
-            .map_err(|error| StoreError::Unavailable(error.into()))?;
-        let profile = match (class, self.parts.directory.tenant(&key.tenant).await?) {
-            // Any authenticated session will do for a notice, as `notice_route` has it: a tenant that
-            // demands DANE of messages must still be able to tell their recipients.
-            (ItemClass::Notice, _) => crate::vocab::Profile::Basic,
-            (_, Some(tenant)) => tenant.profile_for(record.recipient.domain()),
-            (_, None) => crate::vocab::Profile::default(),
+        let Some(_permit) = self.destinations.enter(record.recipient.domain()) else {
+            let due = self.now().plus(self.settings.shortest_retry);
+            return self.put_back(&lease, &record, due).await;
         };
-        let domain = record.recipient.domain().clone();
-        let mut facts = header.facts();
-        facts.round_began = self.now();
-        let mut evidence = self.parts.inquirer.inquire(&domain, profile, facts).await?;
-        evidence.attempts.clone_from(&record.attempts);
-        let delivery = Delivery {
-            lease,
-            log,
-            record,
-            evidence,
+        let (content, delivery) = match self.gather((class, &header), &lease, &record).await {
+            Ok(ready) => ready,
+            // Nothing was tried: that is written down, or the lapsed lease would say that the peer may
+            // have the message.
+            Err(error) => {
+                tracing::warn!(queue_id = %key, %error, "cannot be tried now; it waits");
+                let due = self.now().plus(self.settings.own_fault_retry);
+                return self.put_back(&lease, &record, due).await;
+            }
         };
         match class {
             ItemClass::Content => self.retry_content(&header, &content, delivery).await,
@@ -160,18 +163,62 @@ impl Relay {
         }
     }
 
+    /// What a try needs: the content, opened, and what is known of the recipient's domain now.
+    async fn gather(
+        &self,
+        (class, header): (ItemClass, &ItemHeader),
+        lease: &Lease,
+        record: &DeliveryRecord,
+    ) -> Result<(Arc<dyn Content>, Delivery), StoreError> {
+        let key = &lease.delivery;
+        let content = self.open_content(&key.tenant, key.queue, header).await?;
+        let log = self
+            .log(&key.tenant)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let domain = record.recipient.domain();
+        let profile = match (class, self.parts.directory.tenant(&key.tenant).await?) {
+            // Any authenticated session will do for a notice, as `notice_route` has it: a tenant that
+            // demands DANE of messages must still be able to tell their recipients.
+            (ItemClass::Notice, _) => crate::vocab::Profile::Basic,
+            (_, Some(tenant)) => header.wished.profile(&tenant, domain),
+            (_, None) => crate::vocab::Profile::default(),
+        };
+        let mut facts = header.facts();
+        facts.round_began = self.now();
+        let mut evidence = self.parts.inquirer.inquire(domain, profile, facts).await?;
+        evidence.attempts.clone_from(&record.attempts);
+        let delivery = Delivery {
+            lease: lease.clone(),
+            log,
+            record: record.clone(),
+            evidence,
+        };
+        Ok((content, delivery))
+    }
+
+    /// Gives a delivery back untried.
+    async fn put_back(
+        &self,
+        lease: &Lease,
+        record: &DeliveryRecord,
+        due: UnixTime,
+    ) -> Result<(), StoreError> {
+        let key = &lease.delivery;
+        let settlement = Settlement::Deferred {
+            due: Due::At(due),
+            sealed_state: self.seal_record(&key.tenant, key.queue, record)?,
+        };
+        self.settle(lease, settlement, Vec::new()).await
+    }
+
     async fn retry_content(
         &self,
         header: &ItemHeader,
         content: &Arc<dyn Content>,
         delivery: Delivery,
     ) -> Result<(), StoreError> {
-        let possible_duplicate = delivery
-            .record
-            .attempts
-            .iter()
-            .any(|attempt| matches!(attempt.recipient, Some(RecipientOutcome::Unconfirmed)));
-        let outgoing: Arc<dyn Content> = if possible_duplicate {
+        let outgoing: Arc<dyn Content> = if delivery.record.may_have_arrived() {
             Arc::new(Concat::new(mail::duplicate_mark(), content.clone()))
         } else {
             content.clone()
@@ -221,10 +268,14 @@ impl Relay {
             .map_err(|error| StoreError::Unavailable(error.into()))?;
         let count = tells.len();
         for tell in tells {
-            self.tell(tell).await?;
+            // It comes again with the next sweep, and must not stop the others.
+            if let Err(error) = self.tell(tell).await {
+                tracing::warn!(%error, "somebody must still be told");
+            }
         }
         let before: UnixTime = self.now().minus(self.settings.remember_ended);
         self.parts.spool.forget_ended(before).await?;
+        self.erase_old_day_keys().await?;
         Ok(count)
     }
 }

@@ -122,6 +122,8 @@ named! {
         Released = "released",
         /// A report about a failure is on its way to the sender.
         SenderInformed = "senderInformed",
+        /// It is held because of something that an attack would look like; the operator was called.
+        Suspicious = "suspicious",
     }
 }
 

@@ -92,5 +92,6 @@ const fn words(name: EventName) -> &'static str {
         EventName::RelayUnconfirmed => "unclear whether the host has it",
         EventName::Released => "released by the sender",
         EventName::SenderInformed => "sender informed",
+        EventName::Suspicious => "held as suspicious; operator called",
     }
 }

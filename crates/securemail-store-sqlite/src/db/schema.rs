@@ -4,7 +4,8 @@
 //! what is known of recipient domains belongs to no tenant.
 
 /// Spool, pickups, directory, events, domain memory.
-pub(super) const STORE: &[&str] = &["
+pub(super) const STORE: &[&str] = &[
+    "
 CREATE TABLE items (
     tenant        TEXT    NOT NULL,
     queue         BLOB    NOT NULL,
@@ -112,7 +113,11 @@ CREATE TABLE policies (
     domain TEXT NOT NULL PRIMARY KEY,
     policy TEXT NOT NULL
 ) STRICT;
-"];
+",
+    "
+CREATE INDEX deliveries_queued ON deliveries (since) WHERE state = 2;
+",
+];
 
 /// Wrapped keys. A row is never deleted and never moved: erasing overwrites the key in its place with
 /// zeros and leaves the row as the tombstone, so that no copy stays behind in another page.

@@ -120,6 +120,10 @@ impl Spool for SqliteStore {
             .await
     }
 
+    async fn oldest(&self) -> Result<Option<UnixTime>, StoreError> {
+        self.readers.call(row::oldest).await
+    }
+
     async fn forget_ended(&self, before: UnixTime) -> Result<usize, StoreError> {
         let mut forgotten: usize = 0;
         loop {

@@ -99,6 +99,13 @@ pub(super) fn state_of(column: i64) -> Result<DeliveryState, StoreError> {
     })
 }
 
+/// When the oldest delivery that is still queued was committed.
+pub(super) fn oldest(db: &Connection) -> DbResult<Option<UnixTime>> {
+    let sql = "SELECT MIN(since) FROM deliveries WHERE state = 2";
+    let since = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(moment_of(since)?)
+}
+
 pub(super) const fn column_of_class(class: ItemClass) -> i64 {
     match class {
         ItemClass::Content => 1,

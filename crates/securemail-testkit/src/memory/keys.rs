@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use securemail_core::StoreError;
-use securemail_core::backend::{KeyRef, KeyStore, WrappedKey};
+use securemail_core::backend::{KeyPurpose, KeyRef, KeyStore, WrappedKey};
 
 use super::lock;
 
@@ -49,5 +49,18 @@ impl KeyStore for MemoryKeyStore {
     async fn erase(&self, reference: &KeyRef) -> Result<(), StoreError> {
         lock(&self.0).insert(reference.clone(), None);
         Ok(())
+    }
+
+    async fn before(
+        &self,
+        purpose: KeyPurpose,
+        id: [u8; 16],
+        limit: usize,
+    ) -> Result<Vec<KeyRef>, StoreError> {
+        let keys = lock(&self.0);
+        let old = keys
+            .iter()
+            .filter(|(of, key)| key.is_some() && of.purpose == purpose && of.id < id);
+        Ok(old.take(limit).map(|(of, _)| of.clone()).collect())
     }
 }

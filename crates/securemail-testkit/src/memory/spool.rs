@@ -394,6 +394,13 @@ impl Spool for MemorySpool {
         Ok(())
     }
 
+    async fn oldest(&self) -> Result<Option<UnixTime>, StoreError> {
+        let state = lock(&self.state);
+        let queued = |d: &&Delivery| d.state == DeliveryState::Queued;
+        let since = state.deliveries.values().filter(queued).map(|d| d.since);
+        Ok(since.min())
+    }
+
     async fn forget_ended(&self, before: UnixTime) -> Result<usize, StoreError> {
         let mut state = lock(&self.state);
         let count = state.deliveries.len();
