@@ -104,8 +104,12 @@ fn body(message: &Message<'_>) -> Body {
     }
     let htmls = (0..message.html_body_count()).filter_map(|part| message.body_html(part));
     let html: Vec<_> = htmls.map(std::borrow::Cow::into_owned).collect();
+    let html = html.join("\n<hr>\n");
+    if !sanitise::is_bounded(&html) {
+        return Body::Text(text);
+    }
     Body::Html {
-        html: sanitise::html(&html.join("\n<hr>\n"), pictures(message)),
+        html: sanitise::html(&html, pictures(message)),
         text,
     }
 }
@@ -262,5 +266,42 @@ mod tests {
             shown.files[0].sha256,
             "ae4b3280e56e2faf83f414a6e3dabe9d5fbe18976544c05fed121accb85b53fc"
         );
+    }
+
+    /// Parsers of HTML need time that grows with the square of the depth, and some of them stack.
+    #[test]
+    fn deep_nesting_is_shown_as_text() {
+        for tag in [
+            "<div>",
+            "<b>",
+            "<TABLE><tr><td>",
+            "<a href=x>",
+            "<svg><g>",
+            "<x-y></z>",
+        ] {
+            let html = format!("Content-Type: text/html\r\n\r\n{}", tag.repeat(20_000));
+            assert!(
+                matches!(take_apart(html.as_bytes()).body, Body::Text(_)),
+                "{tag}"
+            );
+        }
+        let broad = "<table><tr><td><p>x<br><b>y</b></td></tr></table><li>".repeat(2_000);
+        let html = format!("Content-Type: text/html\r\n\r\n{broad}");
+        assert!(matches!(
+            take_apart(html.as_bytes()).body,
+            Body::Html { .. }
+        ));
+    }
+
+    #[test]
+    fn parts_within_parts_end_nothing() {
+        let mut mail = String::new();
+        for part in 0..2_000 {
+            let kind = format!("Content-Type: multipart/mixed; boundary=b{part}");
+            mail.push_str(&format!("{kind}\r\n\r\n--b{part}\r\n"));
+        }
+        take_apart(mail.as_bytes());
+        let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(5_000);
+        take_apart(nested.as_bytes());
     }
 }

@@ -27,6 +27,51 @@ impl Picture {
     }
 }
 
+/// Octets of HTML that are shown with their layout.
+const HTML_OCTETS_MAX: usize = 2 * 1024 * 1024;
+/// Elements that stand open within each other. Mail with many replies has some hundred.
+const DEPTH_MAX: usize = 512;
+/// Elements that have no end, or that end by themselves where the next one begins (HTML, 13.1.2).
+const SHALLOW: [&str; 22] = [
+    "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta",
+    "option", "p", "source", "tbody", "td", "th", "tr", "track", "wbr",
+];
+
+/// Whether HTML is small and shallow enough to be parsed: parsing takes time that grows with the square
+/// of the depth. The depth is counted too high rather than too low.
+#[must_use]
+pub fn is_bounded(source: &str) -> bool {
+    if source.len() > HTML_OCTETS_MAX {
+        return false;
+    }
+    let mut open: BTreeMap<String, usize> = BTreeMap::new();
+    let mut depth = 0_usize;
+    for rest in source.split('<').skip(1) {
+        let (is_end, rest) = rest
+            .strip_prefix('/')
+            .map_or((false, rest), |rest| (true, rest));
+        let end = rest.find(|c: char| c.is_ascii_whitespace() || c == '>' || c == '/');
+        let name = rest.get(..end.unwrap_or(rest.len())).unwrap_or("");
+        let name = name.to_ascii_lowercase();
+        let is_tag = name.starts_with(|c: char| c.is_ascii_alphabetic());
+        if !is_tag || SHALLOW.contains(&name.as_str()) {
+            continue;
+        }
+        let count = open.entry(name).or_default();
+        if !is_end {
+            *count = count.saturating_add(1);
+            depth = depth.saturating_add(1);
+        } else if *count > 0 {
+            *count = count.saturating_sub(1);
+            depth = depth.saturating_sub(1);
+        }
+        if depth > DEPTH_MAX {
+            return false;
+        }
+    }
+    true
+}
+
 /// The same HTML without anything that runs, asks, or loads.
 #[must_use]
 pub fn html(source: &str, pictures: Vec<Picture>) -> String {
