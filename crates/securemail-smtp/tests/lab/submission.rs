@@ -13,8 +13,8 @@ use securemail_core::vocab::{
     Account, AccountId, AccountKind, Address, Credential, Identity, Reply,
 };
 use securemail_smtp::{
-    Listener, MailHandler, ServerParts, ServerSettings, SessionFacts, SmtpServer, Submission,
-    TlsMode, TransactionFacts, server_config,
+    Access, Listener, MailHandler, ServerParts, ServerSettings, SessionFacts, SmtpServer,
+    Submission, TlsMode, TransactionFacts, server_config,
 };
 use securemail_testkit::lab::{Lab, WallClock, swaks};
 use securemail_testkit::memory::MemoryDirectory;
@@ -190,10 +190,12 @@ async fn server() -> Server {
         Listener {
             socket: clear,
             tls: TlsMode::StartTls,
+            access: Access::Accounts,
         },
         Listener {
             socket: wrapped,
             tls: TlsMode::Implicit,
+            access: Access::Accounts,
         },
     ];
     tokio::spawn(async move { server.serve(listeners, over).await });
