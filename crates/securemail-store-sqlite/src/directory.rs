@@ -1,5 +1,7 @@
 //! Tenants, accounts and telephone numbers: every record is sealed, and found by keyed hash.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, params};
 use securemail_core::StoreError;
@@ -28,6 +30,34 @@ impl SqliteStore {
     fn hash_recipient(&self, recipient: &Address) -> KeyedHash {
         self.cipher
             .hash("recipient", recipient.canonical().as_bytes())
+    }
+
+    /// Removes every account that is not among `named`: the settings say who may log in, and whoever
+    /// they no longer name may not. Tenants stay, since messages of theirs may still wait.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn keep_accounts(&self, named: &[Identity]) -> Result<usize, StoreError> {
+        let named: BTreeSet<KeyedHash> = named
+            .iter()
+            .map(|identity| self.hash_identity(identity))
+            .collect();
+        self.writer
+            .call(Class::Settle, move |db| {
+                let known: Vec<[u8; 32]> = db
+                    .prepare_cached("SELECT identity FROM accounts")?
+                    .query_map([], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                let mut remove = db.prepare_cached("DELETE FROM accounts WHERE identity = ?1")?;
+                let mut removed = 0;
+                for identity in known {
+                    if !named.contains(&KeyedHash::from_bytes(identity)) {
+                        removed += remove.execute([identity])?;
+                    }
+                }
+                Ok(removed)
+            })
+            .await
     }
 
     fn seal<T: Serialize>(&self, context: &[u8], value: &T) -> Result<Vec<u8>, StoreError> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use securemail_core::backend::Notifier;
+use securemail_core::vocab::Profile;
 use securemail_smtp::{
     Access, BounceParts, BounceServer, Listener, ServerParts, ServerSettings, SmtpServer, TlsMode,
     server_config,
@@ -87,15 +88,17 @@ fn sanity(settings: &Settings) -> Result<(), Trouble> {
         )
         .into());
     }
-    let weakest = settings
-        .tenant
-        .iter()
-        .filter_map(|tenant| tenant.profile)
-        .min();
-    let weakest = weakest.map_or(settings.route.profile, |own| {
-        own.min(settings.route.profile)
+    let profiles = settings.tenant.iter().flat_map(|tenant| {
+        let own = tenant.profile.unwrap_or(settings.route.profile);
+        tenant
+            .domain_profiles
+            .values()
+            .map(move |profile| own.max(*profile))
+            .chain([own])
     });
-    if weakest == securemail_core::vocab::Profile::Standard && settings.dns.vantage.is_empty() {
+    let is_standard = |profile| profile == Profile::Standard;
+    let mut all = profiles.chain([settings.route.profile]);
+    if all.any(is_standard) && settings.dns.vantage.is_empty() {
         return Err(SettingsError::Invalid(
             "profile \"standard\" needs a second place that sees the DNS. Either name one: \
              [[dns.vantage]] server = \"9.9.9.9:853\", name = \"dns.quad9.net\"; \
@@ -127,7 +130,7 @@ async fn run_until_stopped(config: &Path) -> Result<(), Trouble> {
     resolver(&settings, Arc::new(SystemClock))?.probe().await?;
     let notifier = sms::notifier(&settings)?;
     let running = start(&settings, notifier).await?;
-    terminal::say("ready");
+    terminal::say(&running.where_it_listens());
     wait_for_signal().await?;
     running.stop().await;
     Ok(())
@@ -154,6 +157,17 @@ pub struct Running {
 }
 
 impl Running {
+    fn where_it_listens(&self) -> String {
+        let mut text = "ready".to_owned();
+        let listeners = [("submission", self.submission), ("web", self.web)];
+        for (name, address) in listeners {
+            if let Some(address) = address {
+                text.push_str(&format!(" {name}={address}"));
+            }
+        }
+        text
+    }
+
     /// Takes nothing new, finishes what was begun, and ends.
     pub async fn stop(self) {
         // All receivers may be gone already.

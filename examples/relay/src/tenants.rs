@@ -8,20 +8,32 @@ use securemail_core::vocab::{
     Account, AccountId, AccountKind, Credential, Identity, PhoneNumber, Tenant,
 };
 
+use securemail_store_sqlite::SqliteStore;
+
 use crate::assemble::Trouble;
 use crate::settings::{AccountSection, Settings, SettingsError, TenantSection};
 
-/// Puts all tenants of the settings into `directory`.
+/// Puts all tenants of the settings into `directory`, and takes out accounts that they do not name.
 ///
 /// # Errors
 /// Where a value does not fit, or the directory does not answer.
-pub async fn seed(settings: &Settings, directory: &dyn Directory) -> Result<(), Trouble> {
+pub async fn seed(settings: &Settings, directory: &SqliteStore) -> Result<(), Trouble> {
+    let mut named = Vec::new();
     for section in &settings.tenant {
         let tenant = tenant(settings, section)?;
         directory.put_tenant(&tenant).await?;
         for account in &section.account {
             let (identity, account) = account_of(&tenant, account)?;
+            if named.contains(&identity) {
+                return Err(SettingsError::Invalid(format!(
+                    "account {} of tenant {}: another account has this username or certificate",
+                    account.id.as_str(),
+                    tenant.id
+                ))
+                .into());
+            }
             directory.put_account(&identity, &account).await?;
+            named.push(identity);
         }
         for phone in &section.phone {
             let number: PhoneNumber = phone.number.parse().map_err(|error| {
@@ -32,6 +44,7 @@ pub async fn seed(settings: &Settings, directory: &dyn Directory) -> Result<(), 
                 .await?;
         }
     }
+    directory.keep_accounts(&named).await?;
     Ok(())
 }
 
