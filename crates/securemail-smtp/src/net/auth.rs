@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::tries::{NoTry, Tries};
 use crate::proto::sasl::Credentials;
 use crate::proto::server::{Login, LoginOutcome};
 
@@ -28,14 +29,12 @@ pub(crate) struct Authenticator {
     hashing: Arc<Semaphore>,
     known: Mutex<BTreeMap<[u8; 32], UnixTime>>,
     known_salt: Key32,
-    failures: Mutex<BTreeMap<AddressPrefix, Failures>>,
+    tries: Tries,
+    verify: Verify,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Failures {
-    count: u32,
-    since: UnixTime,
-}
+/// Whether a password is that of a hash. Tests put one in its place that counts.
+type Verify = Arc<dyn Fn(&str, &SecretText) -> bool + Send + Sync>;
 
 /// What a check found.
 enum Verdict {
@@ -52,12 +51,21 @@ impl Authenticator {
         directory: Arc<dyn Directory>,
         entropy: &dyn Entropy,
     ) -> Result<Self, NoEntropy> {
+        Self::with_verify(directory, entropy, Arc::new(argon2id))
+    }
+
+    fn with_verify(
+        directory: Arc<dyn Directory>,
+        entropy: &dyn Entropy,
+        verify: Verify,
+    ) -> Result<Self, NoEntropy> {
         Ok(Self {
             directory,
             hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
             known: Mutex::default(),
             known_salt: Key32::random(entropy)?,
-            failures: Mutex::default(),
+            tries: Tries::default(),
+            verify,
         })
     }
 
@@ -68,10 +76,11 @@ impl Authenticator {
         client: IpAddr,
         now: UnixTime,
     ) -> LoginOutcome {
-        let prefix = AddressPrefix::of(client);
-        if self.is_throttled(prefix, now) {
-            return LoginOutcome::Throttled;
-        }
+        let one_try = match self.tries.take(AddressPrefix::of(client), now).await {
+            Ok(one_try) => one_try,
+            Err(NoTry::Busy) => return LoginOutcome::Unavailable,
+            Err(NoTry::Spent) => return LoginOutcome::Throttled,
+        };
         let Credentials { username, password } = credentials;
         let found = self.directory.account(&Identity::Username(username)).await;
         let account = match found {
@@ -92,7 +101,7 @@ impl Authenticator {
             (Verdict::Right, Some(account)) => LoginOutcome::Granted(Box::new(account)),
             (Verdict::Busy, _) => LoginOutcome::Unavailable,
             (Verdict::Right | Verdict::Wrong | Verdict::WrongAfterWork, _) => {
-                self.count_failure(prefix, now);
+                self.tries.failed(one_try, now);
                 LoginOutcome::Denied
             }
         }
@@ -171,12 +180,9 @@ impl Authenticator {
             return Verdict::Busy;
         };
         let (hash, password) = (hash.to_owned(), password.clone());
+        let verify = Arc::clone(&self.verify);
         let hashing = tokio::task::spawn_blocking(move || {
-            let right = PasswordHash::new(&hash).is_ok_and(|hash| {
-                Argon2::default()
-                    .verify_password(password.expose().as_bytes(), &hash)
-                    .is_ok()
-            });
+            let right = verify(&hash, &password);
             drop(permit);
             right
         });
@@ -186,39 +192,14 @@ impl Authenticator {
             Err(_) => Verdict::Busy,
         }
     }
-
-    fn is_throttled(&self, prefix: AddressPrefix, now: UnixTime) -> bool {
-        lock(&self.failures)
-            .get(&prefix)
-            .is_some_and(|failures| failures.count >= FAILURES_MAX && !failures.is_over(now))
-    }
-
-    fn count_failure(&self, prefix: AddressPrefix, now: UnixTime) {
-        let mut failures = lock(&self.failures);
-        if failures.len() >= ADDRESSES_MAX {
-            failures.retain(|_, failures| !failures.is_over(now));
-        }
-        if failures.len() >= ADDRESSES_MAX {
-            failures.pop_first();
-        }
-        let entry = failures.entry(prefix).or_insert(Failures {
-            count: 0,
-            since: now,
-        });
-        if entry.is_over(now) {
-            *entry = Failures {
-                count: 0,
-                since: now,
-            };
-        }
-        entry.count = entry.count.saturating_add(1);
-    }
 }
 
-impl Failures {
-    fn is_over(self, now: UnixTime) -> bool {
-        now.since(self.since) >= FAILURES_WINDOW
-    }
+fn argon2id(hash: &str, password: &SecretText) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        Argon2::default()
+            .verify_password(password.expose().as_bytes(), &hash)
+            .is_ok()
+    })
 }
 
 fn is_certificate_of(account: &Account, fingerprint: &[u8; 32]) -> bool {
@@ -251,9 +232,7 @@ const HASHING_WAIT: Duration = Duration::from_secs(10);
 const KNOWN_FOR: Duration = Duration::from_mins(5);
 /// See [`KNOWN_FOR`].
 const KNOWN_MAX: usize = 10_000;
-/// Failed logins from one address within the window, after which none is checked.
-const FAILURES_MAX: u32 = 10;
-/// See [`FAILURES_MAX`].
-const FAILURES_WINDOW: Duration = Duration::from_mins(10);
-/// Addresses whose failures are counted at once.
-const ADDRESSES_MAX: usize = 10_000;
+
+#[cfg(test)]
+#[path = "auth_tests.rs"]
+mod tests;

@@ -9,4 +9,5 @@ pub(crate) mod receive;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod tls;
+mod tries;
 pub(crate) mod wire;
