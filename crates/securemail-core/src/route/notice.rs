@@ -45,7 +45,8 @@ pub struct NoticeHop {
 /// must be asked with the same profile.
 ///
 /// A TLSA record that does not match, bogus DNS and a failing MTA-STS policy hold the notice too:
-/// whoever caused them should not learn that there is a message.
+/// whoever caused them should not learn that there is a message. Where another host is proved, the
+/// notice goes there, as a message does.
 #[must_use]
 pub fn notice_route(
     evidence: &Evidence,
@@ -80,9 +81,10 @@ pub fn notice_route(
     };
     let mut proved = Vec::new();
     let mut open = Vec::new();
+    let mut must_hold = false;
     for ((host, judgement), (_, ever)) in judged.into_iter().zip(judged_ever) {
         match (judgement, ever) {
-            (Err(Obstacle::Published | Obstacle::OwnFault), _) => return hold,
+            (Err(Obstacle::Published | Obstacle::OwnFault), _) => must_hold = true,
             (Ok(_) | Err(Obstacle::Unproved), Err(Obstacle::Unproved)) => {
                 open.extend(without_proof(&evidence, &host, settings, true));
             }
@@ -97,7 +99,7 @@ pub fn notice_route(
     if !proved.is_empty() {
         return NoticeRoute::Proved(proved);
     }
-    if open.is_empty() {
+    if must_hold || open.is_empty() {
         return hold;
     }
     let has_policy = judge.has_sts_policy();
