@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use crate::StoreError;
 use crate::backend::{Clock, DomainMemory, PolicyFetcher, Resolver};
-use crate::route::{Ask, AskReply, Evidence, Inquiry, MessageFacts, Step};
+use crate::route::{Ask, AskReply, Evidence, Inquiry, MessageFacts, Step, StsPolicy};
 use crate::vocab::{DnsName, Profile};
 
 /// Finds out what is known of a domain. An integrator uses it to explain a route before sending.
@@ -50,7 +50,10 @@ impl Inquirer {
                 Step::Done(evidence) => break *evidence,
             }
         };
-        if let Some(Ok(policy)) = &evidence.sts.fetched {
+        // What is not a policy must not replace one that is in force (RFC 8461, section 3.3).
+        if let Some(Ok(policy)) = &evidence.sts.fetched
+            && StsPolicy::parse(&policy.body).is_ok()
+        {
             self.memory.put_policy(domain, policy).await?;
         }
         Ok(evidence)
