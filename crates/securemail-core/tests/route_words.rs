@@ -158,6 +158,20 @@ fn a_failed_lookup_teaches_nothing() {
 }
 
 #[test]
+fn a_fault_of_our_own_is_a_decision_with_its_reason() {
+    let later = NOW.plus(Duration::from_secs(300));
+    let decision = Decision::own_fault(&name("example.org"), NOW, later);
+    assert_eq!(decision.findings.len(), 1);
+    assert_eq!(decision.findings[0].rule, Rule::F01);
+    assert_eq!(exit_code(&decision), 3);
+    assert_eq!(
+        decision.sentence(),
+        "Mail for example.org is held until 2026-01-01T00:05:00Z, because something on our own \
+         side is wrong."
+    );
+}
+
+#[test]
 fn the_first_sentence_says_where_and_why() {
     let sentence = decide(&evidence()).sentence();
     assert_eq!(

@@ -12,7 +12,7 @@ use super::deliver::{Delivery, Outgoing, Verdict};
 use super::gate::{CallOff, Gate};
 use super::submission::Accepted;
 use crate::backend::{DeliveryState, FinalDot, Lease};
-use crate::route::{Decision, DeferClass, Route};
+use crate::route::Decision;
 use crate::vocab::{DeliveryKey, DnsName, UnixTime};
 
 /// What became of the deliveries of one domain when the sender had to be answered.
@@ -194,15 +194,7 @@ impl Relay {
     /// A decision that holds a message because something of ours does not work.
     pub(super) fn own_fault(&self, domain: &DnsName) -> Decision {
         let now = self.now();
-        Decision {
-            domain: domain.clone(),
-            route: Route::Defer {
-                class: DeferClass::OwnFault,
-                not_before: now.plus(self.settings.own_fault_retry),
-            },
-            findings: Vec::new(),
-            fresh_until: now,
-        }
+        Decision::own_fault(domain, now, now.plus(self.settings.own_fault_retry))
     }
 
     /// Settles an attempt that went on after its sender was answered.

@@ -19,6 +19,24 @@ pub struct Decision {
     pub fresh_until: UnixTime,
 }
 
+impl Decision {
+    /// Holds a message until `not_before` because something of ours does not work (class F): nothing
+    /// was found out, so nothing else can be decided.
+    pub fn own_fault(domain: &DnsName, now: UnixTime, not_before: UnixTime) -> Self {
+        let mut findings = Findings::default();
+        findings.hold(Rule::F01, &Subject::Domain(domain.clone()), "");
+        Self {
+            domain: domain.clone(),
+            route: Route::Defer {
+                class: DeferClass::OwnFault,
+                not_before,
+            },
+            findings: findings.into_vec(),
+            fresh_until: now,
+        }
+    }
+}
+
 /// Where a message goes. There is no variant for unauthenticated delivery.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Route {

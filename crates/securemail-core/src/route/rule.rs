@@ -290,6 +290,8 @@ rules! {
         "The certificate must also name the domain, since nothing else proves that the host is its own."
     S05 "S-05" "securemail, section 5" "The settings demand more proof than there is for this host."
     H01 "H-01" "securemail, section 5" "This is less safe than what the domain showed before."
+    F01 "F-01" "securemail, section 2"
+        "Something of our own does not work, so the message waits until it does."
     V01 "V-01" "securemail, section 4"
         "The sender, the organisation or a scanner requires the vault."
 }
