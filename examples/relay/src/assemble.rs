@@ -28,7 +28,7 @@ use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore, StoreSetti
 
 use crate::master::{self, master_key};
 use crate::scanner::NoScanner;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{DkimSection, Settings, SettingsError};
 use crate::system::{SystemClock, SystemEntropy, TokioTasks};
 use crate::tenants;
 
@@ -57,7 +57,7 @@ pub async fn assemble(settings: &Settings, notifier: Arc<dyn Notifier>) -> Resul
     let tasks = Arc::new(TokioTasks::new());
     let master = master_key(settings, entropy.clone())?;
     let stores = Stores::open(settings, &*master, entropy.clone()).await?;
-    tenants::seed(settings, &*stores.store).await?;
+    tenants::seed(settings, &stores.store).await?;
     let inquirer = inquirer(settings, stores.store.clone(), clock.clone())?;
     let pickups = PickupService::new(PickupParts {
         pickups: stores.store.clone(),
@@ -310,7 +310,12 @@ fn signing_keys(settings: &Settings) -> Result<LocalKeys, Trouble> {
                 .into());
             }
         }
-        for dkim in &tenant.dkim {
+        let notice = &settings.notice;
+        let is_other = |dkim: &&DkimSection| {
+            dkim.domain != *notice.from.domain() || dkim.selector != notice.dkim_selector
+        };
+        // The notices' own key may be named here again; it signs once.
+        for dkim in tenant.dkim.iter().filter(is_other) {
             keys.push(dkim_key(&dkim.domain, &dkim.selector, &dkim.key)?);
         }
     }
