@@ -45,7 +45,8 @@ impl Relay {
             delivery: key.clone(),
             sender: self.sender_of(header),
             recipient: recipient.clone(),
-            content: content.clone(),
+            // It is diverted with its mark, never in silence.
+            content: delivery.record.marked(content),
             reason: mail::reason(reason_of(decision), language).to_owned(),
             phone,
             language: language.to_string(),

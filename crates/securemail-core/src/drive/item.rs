@@ -1,5 +1,7 @@
 //! What the spool keeps of a message and of each delivery, sealed: the spool sees octets only.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -7,9 +9,11 @@ use super::Relay;
 use super::wished::Wished;
 use crate::StoreError;
 use crate::backend::{DeliveryState, RecipientOutcome};
+use crate::mail;
 use crate::route::AttemptEvidence;
 use crate::vocab::{
-    AccountId, Address, DeliveryKey, QueueId, ReversePath, TenantId, UnixTime, VaultId,
+    AccountId, Address, Concat, Content, DeliveryKey, QueueId, ReversePath, TenantId, UnixTime,
+    VaultId,
 };
 
 /// What all deliveries of an item share.
@@ -80,6 +84,15 @@ impl DeliveryRecord {
         let unconfirmed =
             |attempt: &AttemptEvidence| attempt.recipient == Some(RecipientOutcome::Unconfirmed);
         self.attempts.iter().any(unconfirmed)
+    }
+
+    /// `content` as it goes out now: marked where the peer may have it already.
+    pub(super) fn marked(&self, content: &Arc<dyn Content>) -> Arc<dyn Content> {
+        if self.may_have_arrived() {
+            Arc::new(Concat::new(mail::duplicate_mark(), content.clone()))
+        } else {
+            content.clone()
+        }
     }
 
     const ATTEMPTS_KEPT: usize = 40;

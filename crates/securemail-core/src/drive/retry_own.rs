@@ -45,7 +45,8 @@ impl Relay {
                     break;
                 }
                 NoticeRoute::Proved(_) => {
-                    (fared, delivery) = self.send_proved(header, content, delivery).await?;
+                    (fared, delivery) =
+                        self.send_proved((class, header), content, delivery).await?;
                     if !matches!(fared, Fared::Later) {
                         break;
                     }
@@ -115,7 +116,7 @@ impl Relay {
     /// The way of messages: the policy chooses, the session proves.
     async fn send_proved(
         &self,
-        header: &ItemHeader,
+        (class, header): (ItemClass, &ItemHeader),
         content: &Arc<dyn Content>,
         delivery: Delivery,
     ) -> Result<(Fared, Delivery), StoreError> {
@@ -135,6 +136,12 @@ impl Relay {
         let fared = match verdict {
             Verdict::HandedOver { .. } => Fared::Taken,
             Verdict::Decided(_) if was_refused(&delivery) => Fared::Refused,
+            // Two notices are worse than a reminder later.
+            Verdict::Decided(_)
+                if class == ItemClass::Notice && delivery.record.may_have_arrived() =>
+            {
+                Fared::Taken
+            }
             Verdict::Decided(_) | Verdict::CalledOff => Fared::Later,
         };
         Ok((fared, delivery))
@@ -182,7 +189,7 @@ impl Relay {
                 recipient: outcome.clone(),
             });
             match (report.outcome, outcome) {
-                // An unconfirmed notice counts as sent: two notices are worse than a reminder later.
+                // Unconfirmed counts as sent here: a repeat would be seen by whoever reads along.
                 (_, Some(RecipientOutcome::HandedOver(_) | RecipientOutcome::Unconfirmed)) => {
                     return Ok(Fared::Taken);
                 }

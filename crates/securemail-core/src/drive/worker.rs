@@ -15,9 +15,8 @@ use crate::backend::{
     DotClosed, Due, FinalDot, ItemClass, Lease, Leased, RecipientOutcome, SessionOutcome,
     Settlement,
 };
-use crate::mail;
 use crate::route::AttemptEvidence;
-use crate::vocab::{Concat, Content, UnixTime};
+use crate::vocab::{Content, UnixTime};
 
 /// An attempt of the worker is never called off.
 #[derive(Debug)]
@@ -218,11 +217,7 @@ impl Relay {
         content: &Arc<dyn Content>,
         delivery: Delivery,
     ) -> Result<(), StoreError> {
-        let outgoing: Arc<dyn Content> = if delivery.record.may_have_arrived() {
-            Arc::new(Concat::new(mail::duplicate_mark(), content.clone()))
-        } else {
-            content.clone()
-        };
+        let outgoing = delivery.record.marked(content);
         let Ok(signed) = self.sign(&outgoing).await else {
             let due = self.now().plus(self.settings.own_fault_retry);
             return self.put_off(delivery, due, Vec::new()).await;

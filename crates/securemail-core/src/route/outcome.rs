@@ -98,6 +98,27 @@ impl Ending<'_> {
         self.hold_or_bounce(DeferClass::NoPath, [7, 10], findings)
     }
 
+    /// Class U: the peer may have it. Every further try may be one more copy, so they come ever later,
+    /// and the clocks of what cannot be reached end them.
+    pub(super) fn unconfirmed(&self, not_before: UnixTime, findings: &mut Findings) -> Route {
+        let is_due = self.age() >= self.settings.divert_after;
+        if is_due && self.evidence.message.vault_possible {
+            return Route::Vault {
+                reason: VaultReason::Unreachable,
+            };
+        }
+        match self.hold_or_bounce(DeferClass::Unconfirmed, [4, 7], findings) {
+            Route::Defer {
+                class,
+                not_before: next,
+            } => Route::Defer {
+                class,
+                not_before: next.max(not_before),
+            },
+            over => over,
+        }
+    }
+
     /// Class A: one confirming attempt, then the vault.
     fn no_path(&self, findings: &mut Findings) -> Route {
         let domain = Subject::Domain(self.evidence.domain.clone());

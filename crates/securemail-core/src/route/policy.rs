@@ -140,10 +140,7 @@ impl Judge<'_> {
         }
         if let Some(not_before) = sessions::unconfirmed(self.evidence, self.now) {
             findings.hold(Rule::R09, &self.domain(), "");
-            return Err(Route::Defer {
-                class: DeferClass::Unconfirmed,
-                not_before,
-            });
+            return Err(self.ending().unconfirmed(not_before, findings));
         }
         let sts = self.sts(&mx, findings)?;
         let kept = self.without_ourselves(hosts, findings);

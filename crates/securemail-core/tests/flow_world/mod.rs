@@ -21,7 +21,7 @@ use securemail_core::seal::LocalMasterKey;
 use securemail_core::secret::Key32;
 use securemail_core::vocab::{
     Account, AccountId, AccountKind, Address, Credential, DnsName, Envelope, MemoryContent,
-    Profile, Reply, ReversePath, Tenant, TenantId, UnixTime,
+    Profile, Reply, ReversePath, Tenant, UnixTime,
 };
 use securemail_testkit::fakes::{FixedScanner, RecordingNotifier};
 use securemail_testkit::memory::{
@@ -167,7 +167,8 @@ impl World {
     /// Hands a message in, and lets time pass until the answer is there.
     pub(crate) async fn submit(&self, submission: Submission) -> Reply {
         let relay = self.relay.clone();
-        self.drive(async move { relay.submit(submission).await }).await
+        self.drive(async move { relay.submit(submission).await })
+            .await
     }
 
     /// Drives `work` to its end; time passes whenever nothing else can go on.
@@ -215,7 +216,9 @@ impl World {
 
     pub(crate) async fn sweep(&self) -> usize {
         let relay = self.relay.clone();
-        self.drive(async move { relay.sweep().await }).await.unwrap()
+        self.drive(async move { relay.sweep().await })
+            .await
+            .unwrap()
     }
 
     /// Waits until no task runs any more; time passes meanwhile.
@@ -224,17 +227,26 @@ impl World {
         self.drive(async move { executor.idle().await }).await;
     }
 
-    /// What recipients of this address got.
+    /// Messages that this recipient got; notices are not among them.
     pub(crate) fn got(&self, recipient: &str) -> Vec<Delivered> {
         let mut got = self.transport.delivered();
-        got.retain(|mail| mail.recipient.to_string() == recipient);
+        got.retain(|mail| {
+            mail.recipient.to_string() == recipient && text(&mail.octets).contains(SECRET)
+        });
         got
     }
 
-    /// Mails to the sender, as text.
+    /// Mails of ours that this address got over a proved session, as text.
+    pub(crate) fn told(&self, recipient: &str) -> Vec<String> {
+        let mut got = self.transport.delivered();
+        got.retain(|mail| mail.recipient.to_string() == recipient);
+        let texts = got.iter().map(|mail| text(&mail.octets));
+        texts.filter(|text| !text.contains(SECRET)).collect()
+    }
+
+    /// Mails to the sender.
     pub(crate) fn mails_home(&self) -> Vec<String> {
-        let got = self.got("jan@gemeente.example");
-        got.iter().map(|mail| text(&mail.octets)).collect()
+        self.told("jan@gemeente.example")
     }
 
     /// The names of all events, oldest first.
@@ -294,7 +306,7 @@ pub(crate) fn text(octets: &[u8]) -> String {
 
 pub(crate) fn tenant() -> Tenant {
     Tenant {
-        id: TenantId::new("gemeente").unwrap(),
+        id: "gemeente".parse().unwrap(),
         display_name: "Gemeente Voorbeeld".to_owned(),
         domains: vec![name("gemeente.example")],
         profile: Profile::Standard,
@@ -357,4 +369,9 @@ pub(crate) fn refuses() -> RecipientOutcome {
 
 pub(crate) fn defers() -> RecipientOutcome {
     RecipientOutcome::Deferred(reply(451, "later"))
+}
+
+/// A scanner that finds nothing.
+pub(crate) fn passes() -> Arc<dyn Scanner> {
+    Arc::new(FixedScanner(Some(Verdict::Pass)))
 }

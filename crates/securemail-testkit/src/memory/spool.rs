@@ -77,6 +77,16 @@ impl MemorySpool {
     }
 }
 
+impl MemorySpool {
+    /// How many contents it holds, sealed.
+    #[must_use]
+    pub fn contents(&self) -> usize {
+        let state = lock(&self.state);
+        let held = |item: &&Item| item.content.is_some();
+        state.items.values().filter(held).count()
+    }
+}
+
 impl State {
     fn octets(&self) -> usize {
         let contents = self.items.values().filter_map(|item| item.content.as_ref());
