@@ -159,7 +159,11 @@ pub struct Running {
 impl Running {
     fn where_it_listens(&self) -> String {
         let mut text = "ready".to_owned();
-        let listeners = [("submission", self.submission), ("web", self.web)];
+        let listeners = [
+            ("submission", self.submission),
+            ("web", self.web),
+            ("bounces", self.bounces),
+        ];
         for (name, address) in listeners {
             if let Some(address) = address {
                 text.push_str(&format!(" {name}={address}"));
