@@ -10,7 +10,8 @@ use securemail_core::ledger::{
     timeline, verify,
 };
 use securemail_core::route::{
-    Decision, DeferClass, Effect, Evidence, Finding, MessageFacts, Route, Rule, Subject,
+    Decision, DeferClass, Effect, Evidence, Finding, MessageFacts, PolicySettings, Route, Rule,
+    Subject,
 };
 use securemail_core::seal::RecordCipher;
 use securemail_core::secret::Key32;
@@ -325,6 +326,7 @@ fn a_timeline_tells_what_happened() {
             effect: Effect::Hold,
             fact: "no answer".into(),
         }],
+        decided_at: NOW,
         fresh_until: NOW,
     };
     let message = MessageFacts::at(NOW);
@@ -333,7 +335,7 @@ fn a_timeline_tells_what_happened() {
         Event::new(EventName::SubmissionAcceptance, NOW, QUEUE).sender(&ReversePath::Null),
         Event::new(EventName::Decision, NOW, QUEUE)
             .recipient(0, &eva())
-            .decision(&decision, &evidence),
+            .decision(&decision, &evidence, &PolicySettings::default()),
         Event::new(EventName::Locked, NOW, QUEUE).recipient(0, &eva()),
         hand_over(),
         hand_over(),

@@ -6,7 +6,7 @@ use super::Relay;
 use super::item::DeliveryRecord;
 use crate::backend::{Attempt, AttemptReport, FinalDot, Lease, RecipientOutcome, SessionOutcome};
 use crate::ledger::Log;
-use crate::route::{AttemptEvidence, Decision, DeferClass, Evidence, Hop, Route};
+use crate::route::{AttemptEvidence, Decision, Evidence, Hop, Route};
 use crate::vocab::{Content, Reply, ReversePath};
 
 /// One delivery under way.
@@ -134,31 +134,28 @@ fn sort_out(
             done.push((delivery, Verdict::CalledOff));
             continue;
         }
-        delivery.record.note(evidence.clone());
-        delivery.evidence.attempts.push(evidence);
         if let Some(RecipientOutcome::HandedOver(reply)) = outcome {
+            // The evidence stays as it was decided from, so that the decision can be replayed.
             let verdict = Verdict::HandedOver {
                 decision,
                 report: Box::new(report.clone()),
                 reply,
             };
             done.push((delivery, verdict));
-        } else {
-            open.push(delivery);
+            continue;
         }
+        delivery.record.note(evidence.clone());
+        delivery.evidence.attempts.push(evidence);
+        open.push(delivery);
     }
 }
 
 /// A policy that says "deliver" and names nobody has not decided: the message waits.
 fn nothing_to_try(decision: Decision) -> Decision {
     match decision.route {
-        Route::Deliver(_) => Decision {
-            route: Route::Defer {
-                class: DeferClass::OwnFault,
-                not_before: decision.fresh_until,
-            },
-            ..decision
-        },
+        Route::Deliver(_) => {
+            Decision::own_fault(&decision.domain, decision.decided_at, decision.fresh_until)
+        }
         Route::Bounce { .. } | Route::Defer { .. } | Route::Vault { .. } => decision,
     }
 }

@@ -7,7 +7,7 @@ use super::deliver::Delivery;
 use super::submission::{Screened, try_later};
 use crate::backend::{AttemptReport, KeyError, NewEvent, RecipientOutcome};
 use crate::ledger::{Event, EventName, Log};
-use crate::route::{Decision, Route};
+use crate::route::{Decision, Route, Rule};
 use crate::vocab::{Reply, TenantId};
 
 impl Relay {
@@ -51,10 +51,7 @@ impl Relay {
 
     /// A way was decided, or that there is none now.
     pub(super) fn on_decision(&self, delivery: &Delivery, decision: &Decision) -> Vec<NewEvent> {
-        let decided = self
-            .about(EventName::Decision, delivery)
-            .decision(decision, &delivery.evidence)
-            .reason(&decision.sentence());
+        let decided = self.decided(delivery, decision);
         let outcome = match &decision.route {
             Route::Bounce { .. } => EventName::RelayToNonErdsFailure,
             Route::Defer { .. } => EventName::Deferral,
@@ -63,6 +60,9 @@ impl Relay {
             }
         };
         let outcome = self.about(outcome, delivery).reason(&decision.sentence());
+        if is_own_fault(decision) {
+            return self.entries(&delivery.log, [outcome]);
+        }
         self.entries(&delivery.log, [decided, outcome])
     }
 
@@ -74,10 +74,7 @@ impl Relay {
         report: &AttemptReport,
         reply: &Reply,
     ) -> Vec<NewEvent> {
-        let decided = self
-            .about(EventName::Decision, delivery)
-            .decision(decision, &delivery.evidence)
-            .reason(&decision.sentence());
+        let decided = self.decided(delivery, decision);
         let handed = self
             .about(EventName::RelayToNonErds, delivery)
             .host(&report.host)
@@ -125,6 +122,13 @@ impl Relay {
         self.entries(&delivery.log, [self.about(name, delivery)])
     }
 
+    /// The decision, with all that makes it again.
+    fn decided(&self, delivery: &Delivery, decision: &Decision) -> Event {
+        self.about(EventName::Decision, delivery)
+            .decision(decision, &delivery.evidence, &self.settings.policy)
+            .reason(&decision.sentence())
+    }
+
     fn about(&self, name: EventName, delivery: &Delivery) -> Event {
         let key = &delivery.lease.delivery;
         Event::new(name, self.now(), key.queue).recipient(key.recipient, &delivery.record.recipient)
@@ -140,4 +144,13 @@ impl Relay {
         };
         events.into_iter().filter_map(entry).collect()
     }
+}
+
+/// Something of ours failed. No policy decided that, so there is nothing to replay: the event says that
+/// the message waits, and why.
+fn is_own_fault(decision: &Decision) -> bool {
+    decision
+        .findings
+        .iter()
+        .any(|found| found.rule == Rule::F01)
 }

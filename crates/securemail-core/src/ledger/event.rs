@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::backend::AttemptReport;
 use crate::limits::FACT_OCTETS_MAX;
-use crate::route::{Decision, Evidence};
+use crate::route::{Decision, Evidence, PolicySettings};
 use crate::vocab::{
     AccountId, Address, DnsName, KeyedHash, PhoneNumber, QueueId, Reply, ReversePath, UnixTime,
 };
@@ -163,6 +163,8 @@ named! {
         PhoneEnd = "phoneEnd",
         /// Why, in words. It holds nothing of the message.
         Reason = "reason",
+        /// The clocks and exceptions of the policy that decided, as JSON.
+        PolicySettings = "policySettings",
         /// The recipient.
         Recipient = "recipient",
         /// What the host, or we, replied.
@@ -275,9 +277,15 @@ impl Event {
     }
 
     /// What was decided, and everything that it came from.
-    pub fn decision(self, decision: &Decision, evidence: &Evidence) -> Self {
+    pub fn decision(
+        self,
+        decision: &Decision,
+        evidence: &Evidence,
+        settings: &PolicySettings,
+    ) -> Self {
         self.json(Fact::Decision, decision)
             .json(Fact::Evidence, evidence)
+            .json(Fact::PolicySettings, settings)
     }
 
     /// One session with a host.

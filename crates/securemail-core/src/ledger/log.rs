@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::event::{Event, EventName, Fact, FindBy, hex};
 use crate::backend::{Entropy, KeyError, MasterKey, NewEvent, StoredEvent};
+use crate::route::Decided;
 use crate::seal::derive::derive;
 use crate::seal::{RecordCipher, SealError};
 use crate::secret::Key32;
@@ -261,6 +262,18 @@ impl ReadEvent {
             PersonalPart::Damaged | PersonalPart::Erased => None,
             PersonalPart::Kept(facts) => facts.get(fact.as_str()).map(String::as_str),
         }
+    }
+
+    /// The decision that was logged with everything that it came from; it can be made again.
+    /// `None` where there is none, it was erased, or another version of this program wrote it.
+    #[must_use]
+    pub fn decided(&self) -> Option<Decided> {
+        let read = |fact| self.fact(fact);
+        Some(Decided {
+            decision: serde_json::from_str(read(Fact::Decision)?).ok()?,
+            evidence: serde_json::from_str(read(Fact::Evidence)?).ok()?,
+            settings: serde_json::from_str(read(Fact::PolicySettings)?).ok()?,
+        })
     }
 }
 

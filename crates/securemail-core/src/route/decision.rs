@@ -15,6 +15,8 @@ pub struct Decision {
     pub route: Route,
     /// Every rule that was consulted, in order. Never empty.
     pub findings: Vec<Finding>,
+    /// When it was decided.
+    pub decided_at: UnixTime,
     /// When the facts behind this go stale.
     pub fresh_until: UnixTime,
 }
@@ -32,6 +34,7 @@ impl Decision {
                 not_before,
             },
             findings: findings.into_vec(),
+            decided_at: now,
             fresh_until: now,
         }
     }

@@ -52,6 +52,7 @@ impl TransportPolicy for StandardPolicy {
             domain: evidence.domain.clone(),
             route,
             findings: findings.into_vec(),
+            decided_at: now,
             fresh_until: fresh_until(evidence, now),
         }
     }

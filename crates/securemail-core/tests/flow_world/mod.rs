@@ -14,7 +14,7 @@ use securemail_core::backend::{
 use securemail_core::dkim::{LocalDkimKey, LocalKeys};
 use securemail_core::drive::pickup::{PickupParts, PickupService, PickupSettings};
 use securemail_core::drive::{Inquirer, Parts, Relay, RelaySettings, Submission};
-use securemail_core::ledger::{EventName, Log};
+use securemail_core::ledger::{EventName, Log, ReadEvent};
 use securemail_core::mail::Protocol;
 use securemail_core::route::{PolicySettings, StandardPolicy};
 use securemail_core::seal::LocalMasterKey;
@@ -251,10 +251,22 @@ impl World {
 
     /// The names of all events, oldest first.
     pub(crate) async fn events(&self) -> Vec<EventName> {
+        let log = self.log().await;
+        log.into_iter().map(|event| event.name).collect()
+    }
+
+    /// All events, oldest first.
+    pub(crate) async fn log(&self) -> Vec<ReadEvent> {
         let log = Log::of_tenant(tenant().id, &*self.master).await.unwrap();
         let page = self.audit.page(&tenant().id, 0, 10_000).await.unwrap();
         let events = page.events.iter();
-        events.map(|event| log.read(event).unwrap().name).collect()
+        events.map(|event| log.read(event).unwrap()).collect()
+    }
+
+    /// The events of this name, oldest first.
+    pub(crate) async fn logged(&self, name: EventName) -> Vec<ReadEvent> {
+        let log = self.log().await;
+        log.into_iter().filter(|event| event.name == name).collect()
     }
 
     pub(crate) async fn count(&self, name: EventName) -> usize {

@@ -1,0 +1,97 @@
+//! What the log says of a message: enough to decide again, and which octets went where.
+
+mod flow_world;
+
+use flow_world::{DAY, HOUR, MINUTE, World, message, refuses};
+use securemail_core::backend::SessionOutcome;
+use securemail_core::ledger::EventName;
+use securemail_core::route::{PeerFailure, Route};
+use securemail_testkit::scripted::HostScript;
+
+/// A domain for each way that a decision can end; the message goes on until all of them did.
+async fn world_of_all_outcomes() -> World {
+    let world = World::new().await;
+    world.proved("proved.example", "mx.proved.example", HostScript::takes());
+    world.proved(
+        "full.example",
+        "mx.full.example",
+        HostScript::says(flow_world::defers()),
+    );
+    world.proved(
+        "strict.example",
+        "mx.strict.example",
+        HostScript::says(refuses()),
+    );
+    let wrong_key = SessionOutcome::NotAuthenticated(PeerFailure::NoTlsaMatch);
+    world.proved(
+        "wrong.example",
+        "mx.wrong.example",
+        HostScript::ends(wrong_key),
+    );
+    let plain = HostScript::ends(SessionOutcome::NoStartTls(None));
+    world.unsigned("open.example", "mx.open.example", plain);
+    world.absent("absent.example");
+    let to = [
+        "eva@proved.example",
+        "fay@full.example",
+        "gus@strict.example",
+        "mia@wrong.example",
+        "ole@open.example",
+        "abe@absent.example",
+    ];
+    let reply = world.submit(message(&to)).await;
+    assert_eq!(reply.code(), 250, "{reply}");
+    for _ in 0..8 {
+        world.work_after(HOUR).await;
+    }
+    world.work_after(5 * DAY).await;
+    world
+}
+
+#[tokio::test]
+async fn p4_every_decision_can_be_made_again_from_its_event() {
+    let world = world_of_all_outcomes().await;
+    let mut ways = [0; 4];
+    for event in world.logged(EventName::Decision).await {
+        let decided = event
+            .decided()
+            .expect("an event of a decision holds it whole");
+        assert_eq!(decided.again(), decided.decision, "{event:?}");
+        assert!(decided.holds());
+        let way = match decided.decision.route {
+            Route::Deliver(_) => 0,
+            Route::Defer { .. } => 1,
+            Route::Vault { .. } => 2,
+            Route::Bounce { .. } => 3,
+        };
+        ways[way] += 1;
+    }
+    assert!(ways.iter().all(|count| *count > 0), "{ways:?}");
+}
+
+#[tokio::test]
+async fn a_decision_that_was_changed_afterwards_does_not_hold() {
+    let world = world_of_all_outcomes().await;
+    for event in world.logged(EventName::Decision).await {
+        let mut decided = event.decided().unwrap();
+        decided.decision.fresh_until = decided.decision.fresh_until.plus(MINUTE);
+        assert!(!decided.holds(), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_fault_of_ours_claims_no_decision() {
+    let world = World::new().await;
+    world.proved("proved.example", "mx.proved.example", HostScript::takes());
+    world.memory.down();
+    let reply = world.submit(message(&["eva@proved.example"])).await;
+    assert_eq!(reply.code(), 250, "{reply}");
+    assert_eq!(world.count(EventName::Decision).await, 0);
+    let waits = world.logged(EventName::Deferral).await;
+    assert_eq!(waits.len(), 1);
+    assert!(
+        waits[0]
+            .fact(securemail_core::ledger::Fact::Reason)
+            .is_some()
+    );
+}
