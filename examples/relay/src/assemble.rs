@@ -10,7 +10,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use securemail_core::backend::{
-    AuditSink, Clock, Directory, Entropy, KeyStore, MasterKey, Notifier, Resolver,
+    AuditSink, Clock, Directory, Entropy, KeyStore, MasterKey, Resolver,
 };
 use securemail_core::dkim::{LocalDkimKey, LocalKeys};
 use securemail_core::drive::pickup::{PickupParts, PickupService, PickupSettings};
@@ -25,22 +25,72 @@ use securemail_resolver::{
 };
 use securemail_smtp::{ClientSettings, SmtpTransport, trust};
 use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore, StoreSettings};
+use securemail_web::CarrierCallbacks;
 
 use crate::master::{self, master_key};
 use crate::scanner::NoScanner;
 use crate::settings::{DkimSection, Settings, SettingsError};
+use crate::sms::Carrier;
 use crate::system::{SystemClock, SystemEntropy, TokioTasks};
 use crate::tenants;
 
-/// A relay with the parts that the binary itself needs.
-pub struct App {
-    pub relay: Arc<Relay>,
+/// What every process over these stores needs, with relay or without.
+pub struct Base {
     pub pickups: Arc<PickupService>,
-    pub directory: Arc<dyn Directory>,
-    pub audit: Arc<dyn AuditSink>,
+    pub callbacks: Option<Arc<dyn CarrierCallbacks>>,
     pub master: Arc<dyn MasterKey>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    stores: Stores,
+}
+
+impl Base {
+    /// Opens the stores, and what runs pickups over them.
+    ///
+    /// # Errors
+    /// Where a file or a key does not fit.
+    pub async fn open(settings: &Settings, carrier: Carrier) -> Result<Self, Trouble> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let master = master_key(settings, entropy.clone())?;
+        let stores = Stores::open(settings, &*master, entropy.clone()).await?;
+        let pickups = PickupService::new(PickupParts {
+            pickups: stores.store.clone(),
+            vault: stores.vault.clone(),
+            keys: stores.keys.clone(),
+            master: master.clone(),
+            directory: stores.store.clone(),
+            notifier: carrier.notifier,
+            audit: stores.store.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            settings: PickupSettings::new(&settings.portal.url),
+        });
+        Ok(Self {
+            pickups: Arc::new(pickups.await?),
+            callbacks: carrier.callbacks,
+            master,
+            clock,
+            entropy,
+            stores,
+        })
+    }
+
+    /// Who may send, and which numbers are known.
+    pub fn directory(&self) -> Arc<dyn Directory> {
+        self.stores.store.clone()
+    }
+
+    /// What happened.
+    pub fn audit(&self) -> Arc<dyn AuditSink> {
+        self.stores.store.clone()
+    }
+}
+
+/// A relay with the parts that the binary itself needs.
+pub struct App {
+    pub base: Base,
+    pub relay: Arc<Relay>,
     pub tasks: Arc<TokioTasks>,
 }
 
@@ -51,54 +101,29 @@ pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// Where a file, a key or a service does not fit.
-pub async fn assemble(settings: &Settings, notifier: Arc<dyn Notifier>) -> Result<App, Trouble> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+pub async fn assemble(settings: &Settings, carrier: Carrier) -> Result<App, Trouble> {
+    let base = Base::open(settings, carrier).await?;
+    let store = &base.stores.store;
+    tenants::seed(settings, store).await?;
     let tasks = Arc::new(TokioTasks::new());
-    let master = master_key(settings, entropy.clone())?;
-    let stores = Stores::open(settings, &*master, entropy.clone()).await?;
-    tenants::seed(settings, &stores.store).await?;
-    let inquirer = inquirer(settings, stores.store.clone(), clock.clone())?;
-    let pickups = PickupService::new(PickupParts {
-        pickups: stores.store.clone(),
-        vault: stores.vault.clone(),
-        keys: stores.keys.clone(),
-        master: master.clone(),
-        directory: stores.store.clone(),
-        notifier,
-        audit: stores.store.clone(),
-        clock: clock.clone(),
-        entropy: entropy.clone(),
-        settings: PickupSettings::new(&settings.portal.url),
-    });
-    let pickups = Arc::new(pickups.await?);
     let transport = Arc::new(transport(settings)?);
     let parts = Parts {
-        clock: clock.clone(),
-        directory: stores.store.clone(),
-        entropy: entropy.clone(),
+        clock: base.clock.clone(),
+        directory: store.clone(),
+        entropy: base.entropy.clone(),
         executor: tasks.clone(),
-        inquirer,
-        keys: stores.keys,
-        master: master.clone(),
+        inquirer: inquirer(settings, store.clone(), base.clock.clone())?,
+        keys: base.stores.keys.clone(),
+        master: base.master.clone(),
         notices: transport.clone(),
         policy: Arc::new(StandardPolicy::new(policy(settings)?)),
         scanner: Arc::new(NoScanner),
         signing: Arc::new(signing_keys(settings)?),
-        spool: stores.store.clone(),
+        spool: store.clone(),
         transport,
     };
-    let relay = Relay::new(parts, pickups.clone(), relay_settings(settings)?).await?;
-    Ok(App {
-        relay,
-        pickups,
-        directory: stores.store.clone(),
-        audit: stores.store,
-        master,
-        clock,
-        entropy,
-        tasks,
-    })
+    let relay = Relay::new(parts, base.pickups.clone(), relay_settings(settings)?).await?;
+    Ok(App { base, relay, tasks })
 }
 
 struct Stores {

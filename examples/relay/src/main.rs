@@ -3,32 +3,11 @@
 //! `run` serves, `demo` shows everything on one machine without settings, `check` explains how mail to
 //! a domain would go, `events` shows what happened to a message, `config check` reads settings.
 
-#![expect(
-    unreachable_pub,
-    reason = "in a program `pub` says what other modules use"
-)]
-
-mod assemble;
-mod check;
-mod demo;
-mod events;
-mod handler;
-mod master;
-mod probe;
-mod run;
-mod scanner;
-mod serve;
-mod settings;
-mod sms;
-mod system;
-mod tenants;
-mod terminal;
-mod tls;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use securemail_relay::{check, check_settings, demo, events, explain, fail, run};
 
 /// A mail relay that hands messages over only where it is proved who takes them.
 #[derive(Debug, Parser)]
@@ -104,29 +83,29 @@ fn main() -> ExitCode {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return terminal::fail(UNUSABLE, &format!("no runtime: {error}")),
+        Err(error) => return fail(UNUSABLE, &format!("no runtime: {error}")),
     };
     runtime.block_on(async {
         match cli.command {
             Command::Run {
                 config: Some(config),
-            } => run::run(&config).await,
-            Command::Run { config: None } => run::explain(),
-            Command::Demo { once } => demo::demo(once).await,
+            } => run(&config).await,
+            Command::Run { config: None } => explain(),
+            Command::Demo { once } => demo(once).await,
             Command::Check {
                 domain,
                 config,
                 connect,
                 json,
-            } => check::check(&domain, config.as_deref(), connect, json).await,
+            } => check(&domain, config.as_deref(), connect, json).await,
             Command::Events {
                 config,
                 tenant,
                 message,
-            } => events::events(&config, tenant.as_deref(), message.as_deref()).await,
+            } => events(&config, tenant.as_deref(), message.as_deref()).await,
             Command::Config {
                 command: ConfigCommand::Check { config },
-            } => run::check_settings(&config),
+            } => check_settings(&config),
         }
     })
 }

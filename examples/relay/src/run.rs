@@ -1,5 +1,6 @@
 //! Serves: submission, portal and the worker, until told to stop.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,22 +8,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use securemail_core::backend::Notifier;
 use securemail_core::vocab::Profile;
 use securemail_smtp::{
     Access, BounceParts, BounceServer, Listener, ServerParts, ServerSettings, SmtpServer, TlsMode,
     server_config,
 };
-use securemail_web::theme::Theme;
-use securemail_web::{PortalParts, PortalSettings, portal_router};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::assemble::{App, Trouble, assemble, is_loopback_only, policy, resolver};
 use crate::handler::{Bounces, Handler};
 use crate::settings::{Settings, SettingsError, SmsProvider, load};
+use crate::sms::Carrier;
 use crate::system::SystemClock;
-use crate::{serve, sms, terminal, tls};
+use crate::web::{self, bind};
+use crate::{terminal, tls};
 
 /// How often expiries and reminders are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
@@ -79,15 +78,7 @@ pub fn read(config: &Path) -> Result<Settings, Trouble> {
 /// What can be said about settings without starting anything.
 fn sanity(settings: &Settings) -> Result<(), Trouble> {
     policy(settings)?;
-    let listeners = listeners(settings);
-    if settings.sms.provider == SmsProvider::Console && !is_loopback_only(&listeners) {
-        return Err(SettingsError::Invalid(
-            "sms.provider = \"console\" shows codes on the terminal and is for this machine only; \
-             use \"twilio\", or put every listener on 127.0.0.1"
-                .to_owned(),
-        )
-        .into());
-    }
+    is_for_this_machine(settings, &listeners(settings))?;
     let profiles = settings.tenant.iter().flat_map(|tenant| {
         let own = tenant.profile.unwrap_or(settings.route.profile);
         tenant
@@ -110,6 +101,24 @@ fn sanity(settings: &Settings) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Codes go to the terminal only where nobody else can come in.
+///
+/// # Errors
+/// Where they would be shown although somebody could.
+pub fn is_for_this_machine(
+    settings: &Settings,
+    listeners: &[SocketAddr],
+) -> Result<(), SettingsError> {
+    if settings.sms.provider == SmsProvider::Console && !is_loopback_only(listeners) {
+        return Err(SettingsError::Invalid(
+            "sms.provider = \"console\" shows codes on the terminal and is for this machine only; \
+             use \"twilio\", or put every listener on 127.0.0.1"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 fn listeners(settings: &Settings) -> Vec<SocketAddr> {
     let listen = &settings.listen;
     [
@@ -124,16 +133,23 @@ fn listeners(settings: &Settings) -> Vec<SocketAddr> {
 }
 
 async fn run_until_stopped(config: &Path) -> Result<(), Trouble> {
-    let settings = read(config)?;
-    sanity(&settings)?;
-    warn_of_choices(&settings);
-    resolver(&settings, Arc::new(SystemClock))?.probe().await?;
-    let notifier = sms::notifier(&settings)?;
-    let running = start(&settings, notifier).await?;
+    let running = launch(config).await?;
     terminal::say(&running.where_it_listens());
     wait_for_signal().await?;
     running.stop().await;
     Ok(())
+}
+
+/// Starts a relay with these settings, in this process.
+///
+/// # Errors
+/// Where something does not fit; the text says what to change.
+pub async fn launch(config: &Path) -> Result<Running, Trouble> {
+    let settings = read(config)?;
+    sanity(&settings)?;
+    warn_of_choices(&settings);
+    resolver(&settings, Arc::new(SystemClock))?.probe().await?;
+    start(&settings, Carrier::new(&settings)?).await
 }
 
 fn warn_of_choices(settings: &Settings) {
@@ -148,9 +164,12 @@ fn warn_of_choices(settings: &Settings) {
 
 /// A relay that serves.
 pub struct Running {
-    pub app: Arc<App>,
+    pub(crate) app: Arc<App>,
+    /// Where submission with STARTTLS is.
     pub submission: Option<SocketAddr>,
+    /// Where the portal is.
     pub web: Option<SocketAddr>,
+    /// Where bounces of notices are taken.
     pub bounces: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -185,18 +204,23 @@ impl Running {
     }
 }
 
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("submission", &self.submission)
+            .field("web", &self.web)
+            .field("bounces", &self.bounces)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Starts listeners and worker.
 ///
 /// # Errors
 /// Where something does not fit or a socket cannot be had.
-pub async fn start(settings: &Settings, notifier: Arc<dyn Notifier>) -> Result<Running, Trouble> {
-    let (certificate, self_signed) = tls::certificate(settings)?;
-    if self_signed {
-        terminal::warn(
-            "no [tls] certificate: using a self-signed one, which clients must be told to trust",
-        );
-    }
-    let app = Arc::new(assemble(settings, notifier).await?);
+pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Trouble> {
+    let app = Arc::new(assemble(settings, carrier).await?);
+    let certificate = tls::own(settings)?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = Vec::new();
     let (smtp, submission) = smtp_listeners(settings).await?;
@@ -209,16 +233,15 @@ pub async fn start(settings: &Settings, notifier: Arc<dyn Notifier>) -> Result<R
     }
     let mut web = None;
     if let Some(address) = settings.listen.web {
-        let listener = bind(address).await?;
-        web = Some(listener.local_addr()?);
-        let router = portal(settings, &app).await?;
-        let config = tls::web_config(&certificate)?;
-        let stopped = stopped.clone();
-        tasks.push(tokio::spawn(async move {
-            if let Err(error) = serve::https(listener, config, router, stopped).await {
-                tracing::error!(%error, "the web listener ended");
-            }
-        }));
+        let (bound, serving) = web::start(
+            settings,
+            (&app.base, &certificate),
+            address,
+            stopped.clone(),
+        )
+        .await?;
+        web = Some(bound);
+        tasks.push(serving);
     }
     let mut bounces = None;
     if let Some(address) = settings.listen.bounces {
@@ -242,13 +265,6 @@ pub async fn start(settings: &Settings, notifier: Arc<dyn Notifier>) -> Result<R
     })
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Trouble> {
-    TcpListener::bind(address).await.map_err(|error| {
-        SettingsError::Invalid(format!("cannot listen on {address}: {error}")).into()
-    })
-}
-
-/// The listeners, and where submission with STARTTLS is.
 type SmtpListeners = (Vec<Listener>, Option<SocketAddr>);
 
 async fn smtp_listeners(settings: &Settings) -> Result<SmtpListeners, Trouble> {
@@ -291,9 +307,9 @@ fn smtp_server(
         settings: server,
         tls: Arc::new(config),
         handler: Arc::new(Handler(app.relay.clone())),
-        directory: app.directory.clone(),
-        clock: app.clock.clone(),
-        entropy: app.entropy.clone(),
+        directory: app.base.directory(),
+        clock: app.base.clock.clone(),
+        entropy: app.base.entropy.clone(),
     })?)
 }
 
@@ -311,43 +327,10 @@ fn bounce_server(
         settings: server,
         tls: Arc::new(config),
         handler: Arc::new(Bounces(app.relay.clone())),
-        directory: app.directory.clone(),
-        clock: app.clock.clone(),
-        entropy: app.entropy.clone(),
+        directory: app.base.directory(),
+        clock: app.base.clock.clone(),
+        entropy: app.base.entropy.clone(),
     })?)
-}
-
-/// The portal over a relay's pickups.
-///
-/// # Errors
-/// Where its settings do not fit.
-pub async fn portal(settings: &Settings, app: &App) -> Result<axum::Router, Trouble> {
-    let brand = settings.tenant.first().map_or("securemail", |tenant| {
-        tenant
-            .display_name
-            .as_deref()
-            .unwrap_or(tenant.name.as_str())
-    });
-    let mut portal = PortalSettings::new(Theme::plain(brand));
-    let proxy = |text: &String| {
-        text.parse().map_err(|_| {
-            SettingsError::Invalid(format!("portal.trusted_proxies: `{text}` is not a network"))
-        })
-    };
-    portal.trusted_proxies = settings
-        .portal
-        .trusted_proxies
-        .iter()
-        .map(proxy)
-        .collect::<Result<_, _>>()?;
-    Ok(portal_router(PortalParts {
-        service: app.pickups.clone(),
-        master: app.master.clone(),
-        entropy: app.entropy.clone(),
-        callbacks: None,
-        settings: portal,
-    })
-    .await?)
 }
 
 async fn sweep(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
@@ -367,7 +350,11 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     drop(stopped.wait_for(|stop| *stop).await);
 }
 
-async fn wait_for_signal() -> io::Result<()> {
+/// Waits until this process is told to stop.
+///
+/// # Errors
+/// Where signals cannot be heard.
+pub async fn wait_for_signal() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -377,7 +364,7 @@ async fn wait_for_signal() -> io::Result<()> {
 }
 
 /// Logs to standard error from `info` on.
-fn log_to_stderr() {
+pub fn log_to_stderr() {
     log_from("info");
 }
 

@@ -5,6 +5,8 @@
     reason = "this is the terminal"
 )]
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// One line for whoever reads.
@@ -14,7 +16,10 @@ pub fn say(text: &str) {
 
 /// What is wrong, and the exit code for it.
 pub fn fail(code: u8, text: &str) -> ExitCode {
-    eprintln!("securemail-relay: {text}");
+    let program = std::env::args_os().next().map(PathBuf::from);
+    let name = program.as_deref().and_then(Path::file_name);
+    let name = name.map_or_else(|| "securemail".into(), OsStr::to_string_lossy);
+    eprintln!("{name}: {text}");
     ExitCode::from(code)
 }
 

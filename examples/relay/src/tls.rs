@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::settings::Settings;
+use crate::terminal;
 
 /// A certificate chain with its key.
 #[derive(Debug)]
@@ -33,11 +34,25 @@ pub enum CertificateError {
     Keep(#[from] io::Error),
 }
 
+/// The certificate that this program shows; a self-signed one is said loudly.
+///
+/// # Errors
+/// Where none can be had.
+pub fn own(settings: &Settings) -> Result<Certificate, CertificateError> {
+    let (certificate, self_signed) = certificate(settings)?;
+    if self_signed {
+        terminal::warn(
+            "no [tls] certificate: using a self-signed one, which clients must be told to trust",
+        );
+    }
+    Ok(certificate)
+}
+
 /// The certificate of the settings, or a self-signed one in `data_dir`. `true` where it is self-signed.
 ///
 /// # Errors
 /// Where neither can be had.
-pub fn certificate(settings: &Settings) -> Result<(Certificate, bool), CertificateError> {
+fn certificate(settings: &Settings) -> Result<(Certificate, bool), CertificateError> {
     match (&settings.tls.certificate, &settings.tls.key) {
         (Some(certificate), Some(key)) => Ok((read(certificate, key)?, false)),
         (None, None) => self_signed(settings).map(|certificate| (certificate, true)),

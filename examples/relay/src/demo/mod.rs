@@ -28,6 +28,7 @@ use self::world::World;
 use crate::assemble::Trouble;
 use crate::run::{self, Running, in_full};
 use crate::settings::load;
+use crate::sms::Carrier;
 use crate::terminal::{self, say};
 use crate::tls::write_private;
 
@@ -59,8 +60,8 @@ async fn story(once: bool) -> Result<(), Trouble> {
         "Set for the demo, openly: mail servers may be on loopback (allow_networks), and a way that",
     );
     say("cannot be proved is confirmed after 2 seconds instead of 15 minutes (confirm_after).\n");
-    let notifier = Arc::new(ConsoleNotifier::new(shown.clone()));
-    let running = run::start(&settings, notifier).await?;
+    let carrier = Carrier::silent(Arc::new(ConsoleNotifier::new(shown.clone())));
+    let running = run::start(&settings, carrier).await?;
     let certificate = folder.path().join("data/tls/self-signed.pem");
     let certificate = CertificateDer::from_pem_file(certificate)?;
     let submitter = Submitter {
@@ -197,9 +198,9 @@ async fn pick_up(
 async fn explain(running: &Running, reply: &str) -> Result<(), Trouble> {
     let queue: QueueId = reply.rsplit(' ').next().unwrap_or("").parse()?;
     let tenant: TenantId = "demo".parse()?;
-    let log = Log::of_tenant(tenant.clone(), &*running.app.master).await?;
+    let log = Log::of_tenant(tenant.clone(), &*running.app.base.master).await?;
     let mut said = Vec::new();
-    for event in running.app.audit.of_message(&tenant, queue).await? {
+    for event in running.app.base.audit().of_message(&tenant, queue).await? {
         let event = log.read(&event)?;
         if let Some(reason) = event.fact(securemail_core::ledger::Fact::Reason)
             && !said.contains(&reason.to_owned())

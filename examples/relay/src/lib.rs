@@ -1,0 +1,35 @@
+//! What the binary `securemail-relay` does, for it and for the portal's own server.
+//!
+//! This is a program cut at its commands, and no library to build on: that are the crates that it uses.
+
+#![expect(
+    unreachable_pub,
+    reason = "in a program `pub` says what other modules use"
+)]
+
+mod assemble;
+mod check;
+mod demo;
+mod events;
+mod handler;
+mod master;
+mod probe;
+mod retrieval;
+mod run;
+mod scanner;
+mod serve;
+mod settings;
+mod sms;
+mod system;
+mod tenants;
+mod terminal;
+mod tls;
+mod web;
+
+pub use assemble::Trouble;
+pub use check::check;
+pub use demo::demo;
+pub use events::events;
+pub use retrieval::retrieve;
+pub use run::{Running, check_settings, explain, launch, run};
+pub use terminal::fail;

@@ -1,0 +1,74 @@
+//! The portal on a socket.
+
+use std::net::SocketAddr;
+
+use securemail_web::theme::Theme;
+use securemail_web::{PortalParts, PortalSettings, portal_router};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::assemble::{Base, Trouble};
+use crate::settings::{Settings, SettingsError};
+use crate::{serve, tls};
+
+/// Serves the portal until told to stop.
+///
+/// # Errors
+/// Where its settings do not fit, or the socket cannot be had.
+pub async fn start(
+    settings: &Settings,
+    (base, certificate): (&Base, &tls::Certificate),
+    address: SocketAddr,
+    stopped: watch::Receiver<bool>,
+) -> Result<(SocketAddr, JoinHandle<()>), Trouble> {
+    let config = tls::web_config(certificate)?;
+    let router = router(settings, base).await?;
+    let listener = bind(address).await?;
+    let address = listener.local_addr()?;
+    let serving = tokio::spawn(async move {
+        if let Err(error) = serve::https(listener, config, router, stopped).await {
+            tracing::error!(%error, "the web listener ended");
+        }
+    });
+    Ok((address, serving))
+}
+
+/// A socket to listen on.
+///
+/// # Errors
+/// Where it cannot be had; the text names it.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Trouble> {
+    TcpListener::bind(address).await.map_err(|error| {
+        SettingsError::Invalid(format!("cannot listen on {address}: {error}")).into()
+    })
+}
+
+async fn router(settings: &Settings, base: &Base) -> Result<axum::Router, Trouble> {
+    let brand = settings.tenant.first().map_or("securemail", |tenant| {
+        tenant
+            .display_name
+            .as_deref()
+            .unwrap_or(tenant.name.as_str())
+    });
+    let mut portal = PortalSettings::new(Theme::plain(brand));
+    let proxy = |text: &String| {
+        text.parse().map_err(|_| {
+            SettingsError::Invalid(format!("portal.trusted_proxies: `{text}` is not a network"))
+        })
+    };
+    portal.trusted_proxies = settings
+        .portal
+        .trusted_proxies
+        .iter()
+        .map(proxy)
+        .collect::<Result<_, _>>()?;
+    Ok(portal_router(PortalParts {
+        service: base.pickups.clone(),
+        master: base.master.clone(),
+        entropy: base.entropy.clone(),
+        callbacks: base.callbacks.clone(),
+        settings: portal,
+    })
+    .await?)
+}
