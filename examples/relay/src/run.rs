@@ -27,6 +27,7 @@ use crate::{terminal, tls};
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
 
 /// `run` without settings.
+#[must_use]
 pub fn explain() -> ExitCode {
     terminal::fail(
         2,
@@ -37,6 +38,7 @@ pub fn explain() -> ExitCode {
 }
 
 /// `config check`.
+#[must_use]
 pub fn check_settings(config: &Path) -> ExitCode {
     match read(config).and_then(|settings| sanity(&settings)) {
         Ok(()) => {

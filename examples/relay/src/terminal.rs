@@ -15,6 +15,7 @@ pub fn say(text: &str) {
 }
 
 /// What is wrong, and the exit code for it.
+#[must_use]
 pub fn fail(code: u8, text: &str) -> ExitCode {
     let program = std::env::args_os().next().map(PathBuf::from);
     let name = program.as_deref().and_then(Path::file_name);

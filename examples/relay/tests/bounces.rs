@@ -51,7 +51,7 @@ impl Bouncer {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_notice_that_comes_back_is_told_to_its_sender_and_only_then() {
     let world = World::start().await;
     let mut place = Place::new(&world);

@@ -14,7 +14,7 @@ use securemail_testkit::twilio_fake::{TwilioAccount, TwilioFake, sign};
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_no_telephone_took_is_told_to_the_sender_if_the_carrier_signed_that() {
     let world = World::start().await;
     let account = TwilioAccount::default();

@@ -158,7 +158,7 @@ impl Place {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                if line == "ready" && ready.send(()).is_err() {
+                if line.starts_with("ready") && ready.send(()).is_err() {
                     return;
                 }
             }
