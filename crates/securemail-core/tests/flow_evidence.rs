@@ -2,11 +2,13 @@
 
 mod flow_world;
 
-use flow_world::{DAY, HOUR, MINUTE, World, message, refuses};
-use securemail_core::backend::SessionOutcome;
-use securemail_core::ledger::EventName;
+use flow_world::{DAY, HOUR, MINUTE, World, defers, message, message_with, refuses};
+use securemail_core::backend::{RecipientOutcome, SessionOutcome};
+use securemail_core::ledger::{EventName, Fact};
 use securemail_core::route::{PeerFailure, Route};
+use securemail_core::vocab::sha256;
 use securemail_testkit::scripted::HostScript;
+use sha2::{Digest, Sha256};
 
 /// A domain for each way that a decision can end; the message goes on until all of them did.
 async fn world_of_all_outcomes() -> World {
@@ -15,7 +17,7 @@ async fn world_of_all_outcomes() -> World {
     world.proved(
         "full.example",
         "mx.full.example",
-        HostScript::says(flow_world::defers()),
+        HostScript::says(defers()),
     );
     world.proved(
         "strict.example",
@@ -89,9 +91,52 @@ async fn what_waits_for_a_fault_of_ours_claims_no_decision() {
     assert_eq!(world.count(EventName::Decision).await, 0);
     let waits = world.logged(EventName::Deferral).await;
     assert_eq!(waits.len(), 1);
-    assert!(
-        waits[0]
-            .fact(securemail_core::ledger::Fact::Reason)
-            .is_some()
+    assert!(waits[0].fact(Fact::Reason).is_some());
+}
+
+#[tokio::test]
+async fn the_log_names_the_octets_that_came_and_the_octets_that_went() {
+    let world = World::new().await;
+    world.proved("proved.example", "mx.proved.example", HostScript::takes());
+    // Also where there is no Message-ID to recognise a repeat by.
+    let message = message_with("", &["eva@proved.example"]);
+    let came = hex(&sha256(&*message.content).await.unwrap());
+    let reply = world.submit(message).await;
+    assert_eq!(reply.code(), 250, "{reply}");
+    let intent = world.logged(EventName::RelayIntent).await;
+    assert_eq!(intent[0].fact(Fact::SubmittedDigest), Some(&*came));
+    let handed = world.logged(EventName::RelayToNonErds).await;
+    let got = world.got("eva@proved.example");
+    assert_eq!(
+        handed[0].fact(Fact::ContentDigest),
+        Some(&*digest(&got[0].octets))
     );
+    assert_ne!(came, digest(&got[0].octets), "our trace stands in front");
+}
+
+#[tokio::test]
+async fn each_session_that_may_have_taken_it_names_its_own_octets() {
+    let world = World::new().await;
+    let silent = HostScript::says(RecipientOutcome::Unconfirmed);
+    world.proved("slow.example", "mx.slow.example", silent);
+    let reply = world.submit(message(&["eva@slow.example"])).await;
+    assert_eq!(reply.code(), 250, "{reply}");
+    world.proved("slow.example", "mx.slow.example", HostScript::takes());
+    world.work_after(HOUR).await;
+    let got = world.got("eva@slow.example");
+    assert_eq!(got.len(), 2, "the first, and a possible duplicate of it");
+    let unclear = world.logged(EventName::RelayUnconfirmed).await;
+    let handed = world.logged(EventName::RelayToNonErds).await;
+    let named = [&unclear[0], &handed[0]].map(|event| event.fact(Fact::ContentDigest));
+    assert_eq!(named[0], Some(&*digest(&got[0].octets)));
+    assert_eq!(named[1], Some(&*digest(&got[1].octets)));
+    assert_ne!(named[0], named[1], "the second is marked");
+}
+
+fn digest(octets: &[u8]) -> String {
+    hex(&Sha256::digest(octets))
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::Relay;
 use super::item::DeliveryRecord;
+use super::submission::Signed;
 use crate::backend::{Attempt, AttemptReport, FinalDot, Lease, RecipientOutcome, SessionOutcome};
 use crate::ledger::Log;
 use crate::route::{AttemptEvidence, Decision, Evidence, Hop, Route};
-use crate::vocab::{Content, Reply, ReversePath};
+use crate::vocab::{Reply, ReversePath};
 
 /// One delivery under way.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Delivery {
     pub record: DeliveryRecord,
     /// What is known.
     pub evidence: Evidence,
+    /// SHA-256 of the octets that the last session was to send.
+    pub sent: Option<[u8; 32]>,
 }
 
 /// How a delivery came out of a round.
@@ -45,8 +48,8 @@ pub(super) enum Verdict {
 pub(super) struct Outgoing {
     /// MAIL FROM.
     pub reverse_path: ReversePath,
-    /// Signed.
-    pub content: Arc<dyn Content>,
+    /// The message.
+    pub signed: Signed,
 }
 
 impl Relay {
@@ -84,6 +87,9 @@ impl Relay {
             let Some(hop) = next else { return done };
             open = later;
             let report = self.try_hop(outgoing, &hop, &batch, gate).await;
+            for (delivery, _) in &mut batch {
+                delivery.sent = Some(outgoing.signed.digest);
+            }
             sort_out(batch, &hop, &report, &mut open, &mut done);
         }
         for delivery in open {
@@ -107,7 +113,7 @@ impl Relay {
                 .iter()
                 .map(|(d, _)| d.record.recipient.clone())
                 .collect(),
-            content: outgoing.content.clone(),
+            content: outgoing.signed.content.clone(),
             final_dot: gate.clone(),
         };
         self.parts.transport.attempt(attempt).await

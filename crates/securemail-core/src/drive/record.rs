@@ -42,7 +42,8 @@ impl Relay {
             .recipient(recipient, address)
             .sender(&screened.envelope.reverse_path)
             .account(&screened.account.id)
-            .client(screened.envelope.client);
+            .client(screened.envelope.client)
+            .submitted_digest(&screened.submitted);
         if let Some(id) = screened.message_id() {
             event = event.message_id(&id);
         }
@@ -76,7 +77,7 @@ impl Relay {
     ) -> Vec<NewEvent> {
         let decided = self.decided(delivery, decision);
         let handed = self
-            .about(EventName::RelayToNonErds, delivery)
+            .sent(EventName::RelayToNonErds, delivery)
             .host(&report.host)
             .attempt(report)
             .reply(reply);
@@ -98,7 +99,7 @@ impl Relay {
         }
         self.entries(
             &delivery.log,
-            [self.about(EventName::RelayUnconfirmed, delivery)],
+            [self.sent(EventName::RelayUnconfirmed, delivery)],
         )
     }
 
@@ -127,6 +128,15 @@ impl Relay {
         self.about(EventName::Decision, delivery)
             .decision(decision, &delivery.evidence, &self.settings.policy)
             .reason(&decision.sentence())
+    }
+
+    /// Something happened to octets that were sent.
+    fn sent(&self, name: EventName, delivery: &Delivery) -> Event {
+        let event = self.about(name, delivery);
+        match &delivery.sent {
+            Some(digest) => event.content_digest(digest),
+            None => event,
+        }
     }
 
     fn about(&self, name: EventName, delivery: &Delivery) -> Event {

@@ -180,6 +180,7 @@ impl Accepted {
             log: self.log.clone(),
             record,
             evidence,
+            sent: None,
         })
     }
 }

@@ -125,7 +125,7 @@ impl Relay {
         };
         let outgoing = Outgoing {
             reverse_path: header.reverse_path.clone(),
-            content: signed,
+            signed,
         };
         let gate: Arc<dyn FinalDot> = Arc::new(AlwaysOpen);
         let mut result = self.run_round(&outgoing, vec![delivery], &gate).await;
@@ -166,7 +166,7 @@ impl Relay {
         let Ok(signed) = self.sign(&plain).await else {
             return Ok(Fared::Later);
         };
-        let octets = whole(&*signed)
+        let octets = whole(&*signed.content)
             .await
             .map_err(|error| StoreError::Unavailable(error.into()))?;
         let mail = ContentFree::new(octets);

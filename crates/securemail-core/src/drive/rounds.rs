@@ -162,7 +162,7 @@ impl Relay {
         let Ok(evidence) = self.parts.inquirer.inquire(domain, profile, facts).await else {
             return self.all_wait(domain, deliveries);
         };
-        let Some(content) = message.signed.clone() else {
+        let Some(signed) = message.signed.clone() else {
             return self.all_wait(domain, deliveries);
         };
         let open = deliveries
@@ -174,7 +174,7 @@ impl Relay {
             .collect();
         let outgoing = Outgoing {
             reverse_path: message.header.reverse_path.clone(),
-            content,
+            signed,
         };
         let gate: Arc<dyn FinalDot> = gate;
         let result = self.run_round(&outgoing, open, &gate).await;

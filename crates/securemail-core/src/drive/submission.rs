@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::Relay;
 use super::item::ItemHeader;
 use super::wished::Wished;
@@ -14,8 +12,8 @@ use crate::ledger::Log;
 use crate::mail::{self, HeaderView, Protocol, TlsSession, Trace};
 use crate::route::MessageFacts;
 use crate::vocab::{
-    Account, Address, Concat, Content, ContentError, DnsName, EnhancedStatus, Envelope, Profile,
-    QueueId, Reply, Tenant, UnixTime,
+    Account, Address, Concat, Content, DnsName, EnhancedStatus, Envelope, Profile, QueueId, Reply,
+    Tenant, UnixTime, sha256,
 };
 
 /// A message as a session took it in.
@@ -42,6 +40,8 @@ pub(super) struct Screened {
     pub queue: QueueId,
     /// The tenant's log.
     pub log: Log,
+    /// SHA-256 of the octets that came.
+    pub submitted: [u8; 32],
     /// One for each recipient, or none where the message has no Message-ID.
     pub resubmission: Option<Vec<ResubmissionKey>>,
     received: UnixTime,
@@ -65,7 +65,15 @@ pub(super) struct Accepted {
     /// With our trace, not signed: what is sealed if the message must wait.
     pub content: Arc<dyn Content>,
     /// Signed; `None` where signing failed, and then the message waits.
-    pub signed: Option<Arc<dyn Content>>,
+    pub signed: Option<Signed>,
+}
+
+/// A message as a host gets it.
+#[derive(Clone, Debug)]
+pub(super) struct Signed {
+    pub content: Arc<dyn Content>,
+    /// SHA-256 of its octets, for the evidence.
+    pub digest: [u8; 32],
 }
 
 impl Screened {
@@ -122,10 +130,10 @@ impl Relay {
         mail::check_submission(&view, &envelope, &account, &tenant)?;
         let wished = Wished::read(&view)?;
         let wished = wished.with_vault(self.scan(&envelope, &*content).await?)?;
-        let resubmission = match view.message_id() {
-            Some(id) => Some(self.resubmission_keys(&envelope, &id, &*content).await?),
-            None => None,
-        };
+        let submitted = sha256(&*content).await.map_err(|_| try_later())?;
+        let resubmission = view
+            .message_id()
+            .map(|id| self.resubmission_keys(&envelope, &id, &submitted));
         let queue = QueueId::random(&*self.parts.entropy).map_err(|_| try_later())?;
         let received = self.now();
         let log = self.log_or_later(&tenant.id).await?;
@@ -135,6 +143,7 @@ impl Relay {
             envelope,
             queue,
             log,
+            submitted,
             resubmission,
             received,
             view,
@@ -235,13 +244,12 @@ impl Relay {
         }
     }
 
-    async fn resubmission_keys(
+    fn resubmission_keys(
         &self,
         envelope: &Envelope,
         message_id: &str,
-        content: &dyn Content,
-    ) -> Result<Vec<ResubmissionKey>, Reply> {
-        let octets = digest(content).await.map_err(|_| try_later())?;
+        octets: &[u8; 32],
+    ) -> Vec<ResubmissionKey> {
         let key = |recipient: &Address| {
             // As written: two spellings may be two mailboxes, and each gets its own copy.
             let recipient = recipient.to_string();
@@ -250,7 +258,7 @@ impl Relay {
                 envelope.account.as_str().as_bytes(),
                 recipient.as_bytes(),
                 message_id.as_bytes(),
-                &octets,
+                octets,
             ];
             let mut joined = Vec::new();
             for part in parts {
@@ -259,17 +267,14 @@ impl Relay {
             }
             ResubmissionKey(self.spool_cipher.hash("resubmission", &joined))
         };
-        Ok(envelope.recipients.iter().map(key).collect())
+        envelope.recipients.iter().map(key).collect()
     }
 
     /// Puts DKIM signatures of the domain in From in front.
     ///
     /// # Errors
     /// Where a key cannot be used or there is none: the message waits.
-    pub(super) async fn sign(
-        &self,
-        content: &Arc<dyn Content>,
-    ) -> Result<Arc<dyn Content>, SignError> {
+    pub(super) async fn sign(&self, content: &Arc<dyn Content>) -> Result<Signed, SignError> {
         let view = mail::read_header(&**content).await?;
         let domain = from_domain(&view).ok_or(SignError::FromCount(0))?;
         let signers = self.parts.signing.signers(&domain).await?;
@@ -277,12 +282,14 @@ impl Relay {
             return Err(SigningError::BadKey("there is none for this domain").into());
         }
         let fields = dkim::sign(&**content, &signers, self.now(), SignOptions::default()).await?;
-        Ok(Arc::new(Concat::new(fields, content.clone())))
+        let content: Arc<dyn Content> = Arc::new(Concat::new(fields, content.clone()));
+        let digest = sha256(&*content).await?;
+        Ok(Signed { content, digest })
     }
 }
 
 /// A key that cannot be used holds the message; a message that cannot be signed is refused.
-fn held_or_refused(error: &SignError) -> Result<Option<Arc<dyn Content>>, Reply> {
+fn held_or_refused(error: &SignError) -> Result<Option<Signed>, Reply> {
     match error {
         SignError::Key(cause) => {
             tracing::error!(%cause, "a DKIM key cannot be used; messages wait until it can");
@@ -304,24 +311,6 @@ fn from_domain(view: &HeaderView) -> Option<DnsName> {
         .first()
         .map(|address| address.domain().clone())
 }
-
-/// SHA-256 of all octets, read in pieces.
-async fn digest(content: &dyn Content) -> Result<[u8; 32], ContentError> {
-    let mut hash = Sha256::new();
-    let mut offset = 0;
-    while offset < content.size() {
-        let piece = content.read(offset, PIECE).await?;
-        if piece.is_empty() {
-            return Err(ContentError::Damaged);
-        }
-        hash.update(&piece);
-        offset += piece.len() as u64;
-    }
-    Ok(hash.finalize().into())
-}
-
-/// Octets read at a time.
-const PIECE: usize = 256 * 1024;
 
 /// Something of ours does not work now; the sender keeps the message.
 pub(super) fn try_later() -> Reply {

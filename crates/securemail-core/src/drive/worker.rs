@@ -192,6 +192,7 @@ impl Relay {
             log,
             record: record.clone(),
             evidence,
+            sent: None,
         };
         Ok((content, delivery))
     }
@@ -224,7 +225,7 @@ impl Relay {
         };
         let outgoing = Outgoing {
             reverse_path: header.reverse_path.clone(),
-            content: signed,
+            signed,
         };
         let gate: Arc<dyn FinalDot> = Arc::new(AlwaysOpen);
         let result = self.run_round(&outgoing, vec![delivery], &gate).await;

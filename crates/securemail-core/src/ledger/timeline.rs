@@ -34,7 +34,7 @@ fn details(event: &ReadEvent) -> String {
         PersonalPart::Damaged => "DAMAGED: the details are not those that were logged".to_owned(),
         PersonalPart::Erased => "details erased".to_owned(),
         PersonalPart::Kept(_) => {
-            const SHOWN: [(Fact, &str); 8] = [
+            const SHOWN: [(Fact, &str); 9] = [
                 (Fact::Sender, "from "),
                 (Fact::Account, "account "),
                 (Fact::Client, "client "),
@@ -42,6 +42,7 @@ fn details(event: &ReadEvent) -> String {
                 (Fact::Host, "host "),
                 (Fact::Reply, ""),
                 (Fact::PhoneEnd, "number ending in "),
+                (Fact::SubmittedDigest, "SHA-256 as handed in "),
                 (Fact::ContentDigest, "SHA-256 "),
             ];
             let why = event.fact(Fact::Reason).map(str::to_owned);

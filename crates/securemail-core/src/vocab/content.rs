@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use crate::BoxError;
 
@@ -37,6 +38,27 @@ pub enum ContentError {
     #[error("the octets cannot be read now")]
     Unavailable(#[source] BoxError),
 }
+
+/// SHA-256 of all octets, read in pieces.
+///
+/// # Errors
+/// Where the octets cannot be had.
+pub async fn sha256(content: &dyn Content) -> Result<[u8; 32], ContentError> {
+    let mut hash = Sha256::new();
+    let mut offset = 0_u64;
+    while offset < content.size() {
+        let piece = content.read(offset, PIECE_OCTETS).await?;
+        if piece.is_empty() {
+            return Err(ContentError::Damaged);
+        }
+        hash.update(&piece);
+        offset = offset.saturating_add(piece.len() as u64);
+    }
+    Ok(hash.finalize().into())
+}
+
+/// Octets read at a time.
+const PIECE_OCTETS: usize = 256 * 1024;
 
 /// Octets in memory.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ mod reply;
 mod time;
 
 pub use address::{Address, AddressError, ReversePath};
-pub use content::{Concat, Content, ContentError, MemoryContent, SealedContent, Tail};
+pub use content::{Concat, Content, ContentError, MemoryContent, SealedContent, Tail, sha256};
 pub use dns::{Answer, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, Tlsa};
 pub use envelope::{Account, AccountKind, Credential, Envelope, Identity, Profile, Tenant};
 pub use id::{AccountId, DeliveryKey, IdError, KeyedHash, QueueId, TenantId, VaultId, VaultKey};

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use securemail_core::StoreError;
-use securemail_core::backend::{KeyPurpose, KeyRef, KeyStore, PickupRecord, Pickups, Vault};
+use securemail_core::backend::{
+    AuditSink, KeyPurpose, KeyRef, KeyStore, PickupRecord, Pickups, Vault,
+};
 use securemail_core::drive::pickup::{PickupError, Step};
-use securemail_core::ledger::EventName;
+use securemail_core::ledger::{EventName, Fact, Log};
 use securemail_core::pickup::TellKind;
-use securemail_core::vocab::{SealedContent, UnixTime, VaultId, VaultKey};
+use securemail_core::vocab::{SealedContent, UnixTime, VaultId, VaultKey, sha256};
 use securemail_testkit::memory::MemoryVault;
 
 use crate::pickup_world::*;
@@ -42,6 +44,24 @@ async fn a_deposit_made_again_is_the_same_pickup() {
     assert_eq!(kind_of(&later), None);
     assert_eq!(world.vault.count(), 1);
     assert_eq!(world.events().await, [EventName::ContentConsignment]);
+}
+
+#[tokio::test]
+async fn the_event_of_a_deposit_names_the_octets_that_were_sealed() {
+    let world = World::new().await;
+    let deposit = deposit(1, Some(NUMBER));
+    let octets = sha256(&*deposit.content).await.unwrap();
+    world.service.deposit(deposit).await.unwrap();
+    let log = Log::of_tenant(tenant_id(), &*world.master).await.unwrap();
+    let page = world.audit.page(&tenant_id(), 0, 1).await.unwrap();
+    let event = log.read(&page.events[0]).unwrap();
+    assert_eq!(event.name, EventName::ContentConsignment);
+    let named = event.fact(Fact::ContentDigest).unwrap();
+    assert_eq!(named, hex(&octets));
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// A vault that fails its first store.

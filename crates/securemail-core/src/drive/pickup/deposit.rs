@@ -14,7 +14,7 @@ use crate::pickup::{
 };
 use crate::seal::{self, WrappedContentKey};
 use crate::secret::Key32;
-use crate::vocab::{Address, Content, DeliveryKey, PhoneNumber, Tenant, VaultId, VaultKey};
+use crate::vocab::{Address, Content, DeliveryKey, PhoneNumber, Tenant, VaultId, VaultKey, sha256};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -169,7 +169,7 @@ impl PickupService {
             Err(error) => return Err(error.into()),
         }
         let now = self.now();
-        let mut happened = vec![Happened::Deposited];
+        let mut happened = vec![Happened::Deposited(sha256(&*deposit.content).await?)];
         if pickup.phone().is_none() {
             happened.push(Happened::NumberMissing);
         }

@@ -15,7 +15,8 @@ pub(super) enum Happened<'a> {
     AddressBlocked,
     CodeFailed(&'a str),
     CodeWrong,
-    Deposited,
+    /// With SHA-256 of the octets that were sealed.
+    Deposited([u8; 32]),
     Destroyed(Ending),
     Locked,
     NoticeBounced,
@@ -31,7 +32,7 @@ impl Happened<'_> {
             Self::AddressBlocked => (EventName::AddressBlocked, None),
             Self::CodeFailed(why) => (EventName::CodeFailed, Some(why)),
             Self::CodeWrong => (EventName::CodeWrong, None),
-            Self::Deposited => (EventName::ContentConsignment, Some(facts.reason.as_str())),
+            Self::Deposited(_) => (EventName::ContentConsignment, Some(facts.reason.as_str())),
             Self::Destroyed(ending) => ended(ending),
             Self::Locked => (EventName::Locked, None),
             Self::NoticeBounced => (
@@ -50,11 +51,11 @@ impl Happened<'_> {
             .recipient(facts.recipient_number, &facts.recipient)
             .sender(&ReversePath::Mailbox(facts.sender.clone()));
         let event = match self {
+            Self::Deposited(digest) => event.content_digest(digest),
             Self::NumberGiven(phone) => event.phone(phone),
             Self::AddressBlocked
             | Self::CodeFailed(_)
             | Self::CodeWrong
-            | Self::Deposited
             | Self::Destroyed(_)
             | Self::Locked
             | Self::NoticeBounced
