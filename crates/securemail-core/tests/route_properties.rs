@@ -231,8 +231,7 @@ proptest! {
         let is_over = world.age >= Duration::from_secs(5 * 86_400);
         let may_be_late = matches!(
             class,
-            DeferClass::OwnFault | DeferClass::Unconfirmed | DeferClass::NoPath
-                | DeferClass::UnprovedDenial
+            DeferClass::OwnFault | DeferClass::NoPath
         );
         prop_assert!(!is_over || may_be_late, "{decision}");
     }

@@ -166,8 +166,21 @@ impl Ending<'_> {
         [subject, detail]: [u16; 2],
         findings: &mut Findings,
     ) -> Route {
+        self.hold_until(class, self.next_try(), [subject, detail], findings)
+    }
+
+    /// Holds until `not_before`, or gives the message back when it has waited as long as it may.
+    pub(super) fn hold_until(
+        &self,
+        class: DeferClass,
+        not_before: UnixTime,
+        [subject, detail]: [u16; 2],
+        findings: &mut Findings,
+    ) -> Route {
         if self.age() < self.settings.hold_for {
-            return self.defer(class);
+            let end = self.evidence.message.accepted.plus(self.settings.hold_for);
+            let not_before = not_before.min(end);
+            return Route::Defer { class, not_before };
         }
         let domain = Subject::Domain(self.evidence.domain.clone());
         findings.refuse(Rule::G10, &domain, "");

@@ -370,10 +370,9 @@ impl Judge<'_> {
         findings.hold(denial.unproved, &domain, "to be confirmed");
         let since = since.unwrap_or(self.now).min(self.now);
         let not_before = since.plus(self.settings.confirm_absence_after);
-        Route::Defer {
-            class: DeferClass::UnprovedDenial,
-            not_before,
-        }
+        let class = DeferClass::UnprovedDenial;
+        self.ending()
+            .hold_until(class, not_before, [4, 4], findings)
     }
 
     /// A refusal on a proved session (rules R).
