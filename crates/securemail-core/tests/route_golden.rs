@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use securemail_core::backend::{
     CachedPolicy, DomainHistory, FetchError, FetchedPolicy, HostHistory, RecipientOutcome,
-    SessionOutcome, TransportPolicy, VantageView,
+    SessionOutcome, Span, TransportPolicy, VantageView,
 };
 use securemail_core::route::{
     Ask, AskReply, AttemptEvidence, Authentication, Authority, Decision, DeferClass, Effect,
@@ -254,16 +254,37 @@ impl Case {
         let now = self.now();
         let history = self.history.get_or_insert_with(DomainHistory::default);
         match words {
-            ["mx-secure"] => history.mx_was_secure = true,
-            ["sts-enforced"] => history.sts_enforced_at = Some(ACCEPTED),
-            ["no-path", ago] => history.no_path_since = Some(now.minus(duration(ago))),
-            ["absent", ago] => history.absent_since = Some(now.minus(duration(ago))),
-            ["host", name, authority, authentication] => history.hosts.push(HostHistory {
-                host: host(name),
-                authority: authority.parse().unwrap(),
-                authentication: authentication.parse().unwrap(),
-                seen: ACCEPTED,
-            }),
+            ["mx-secure"] => history.mx_secure_at = Some(ACCEPTED),
+            ["mx-secure", ago] => history.mx_secure_at = Some(now.minus(duration(ago))),
+            ["sts-enforced"] => history.sts_enforced_until = Some(UnixTime::MAX),
+            ["sts-enforced", "until", ago] => {
+                history.sts_enforced_until = Some(now.minus(duration(ago)));
+            }
+            ["no-path", since, rest @ ..] => {
+                let (profile, last) = match rest {
+                    [] => ("basic", "0s"),
+                    ["last", last] => ("basic", *last),
+                    ["by", profile] => (*profile, "0s"),
+                    other => panic!("unknown history: {other:?}"),
+                };
+                let profile = serde_json::from_str(&format!("\"{profile}\"")).unwrap();
+                history.no_path.insert(profile, span(now, since, last));
+            }
+            ["absent", since] => history.absent = Some(span(now, since, "0s")),
+            ["absent", since, "last", last] => history.absent = Some(span(now, since, last)),
+            ["host", name, authority, authentication, rest @ ..] => {
+                let at = match rest {
+                    [] => ACCEPTED,
+                    [ago, ..] => now.minus(duration(ago)),
+                };
+                history.hosts.push(HostHistory {
+                    host: host(name),
+                    authority: authority.parse().unwrap(),
+                    authentication: authentication.parse().unwrap(),
+                    best_at: at,
+                    seen: at,
+                });
+            }
             other => panic!("unknown history: {other:?}"),
         }
     }
@@ -598,6 +619,14 @@ fn tlsa(text: &str) -> Tlsa {
         selector,
         matching,
         data: vec![0xaa; length.unwrap_or(usual)],
+    }
+}
+
+/// From so long ago until so long ago.
+fn span(now: UnixTime, since: &str, last: &str) -> Span {
+    Span {
+        since: now.minus(duration(since)),
+        last: now.minus(duration(last)),
     }
 }
 

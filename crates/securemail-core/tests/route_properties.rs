@@ -155,7 +155,7 @@ proptest! {
         let (_, decision) = world.decide();
         let Route::Bounce { rule, .. } = &decision.route else { return Ok(()) };
         let is_signed = world.mx.0 == Zone::Secure;
-        let was_absent = world.history.as_ref().is_some_and(|seen| seen.absent_since.is_some());
+        let was_absent = world.history.as_ref().is_some_and(|seen| seen.absent.is_some());
         let is_confirmed = was_absent && world.age >= Duration::from_secs(600);
         let refused = world.attempts.iter().any(|attempt| {
             matches!(attempt.recipient, Some(RecipientOutcome::Refused(_)))
@@ -266,7 +266,7 @@ proptest! {
         let (evidence, decision) = world.decide();
         let before = world.history.clone().unwrap_or_default();
         let after = learn(Some(before.clone()), &evidence, &decision, None, world.now());
-        prop_assert!(after.mx_was_secure || !before.mx_was_secure);
+        prop_assert!(after.mx_secure_at >= before.mx_secure_at);
         prop_assert_eq!(after.hosts, before.hosts);
     }
 

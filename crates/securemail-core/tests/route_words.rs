@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use securemail_core::backend::{DomainHistory, RecipientOutcome, SessionOutcome, TransportPolicy};
+use securemail_core::backend::{
+    CachedPolicy, DomainHistory, RecipientOutcome, SessionOutcome, Span, TransportPolicy,
+};
 use securemail_core::route::{
     Asked, AttemptEvidence, Authority, Decision, DeferClass, Evidence, Matched, MessageFacts,
     Network, PeerFailure, PeerProof, PolicySettings, Route, Rule, StandardPolicy, Strength,
@@ -14,6 +16,7 @@ use securemail_core::vocab::{
 };
 
 const NOW: UnixTime = UnixTime::from_secs(1_767_225_600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 fn name(text: &str) -> DnsName {
     DnsName::parse(text).unwrap()
@@ -97,7 +100,7 @@ fn a_proof_is_remembered_at_its_best() {
     let decision = decide(&evidence);
     let best = proof(Authority::Dnssec, Strength::Dane);
     let first = learn(None, &evidence, &decision, Some(&best), NOW);
-    assert!(first.mx_was_secure);
+    assert_eq!(first.mx_secure_at, Some(NOW));
     assert_eq!(first.mx_set, [name("mx1.example.org")]);
     assert_eq!(first.mx_set_since, Some(NOW));
     let less = proof(Authority::Unsigned, Strength::Pkix);
@@ -117,13 +120,119 @@ fn having_no_way_is_remembered_from_the_first_time_until_a_proof() {
     failed(&mut evidence, SessionOutcome::NoStartTls(None));
     let decision = decide(&evidence);
     let first = learn(None, &evidence, &decision, None, NOW);
-    assert_eq!(first.no_path_since, Some(NOW));
+    let once = Span {
+        since: NOW,
+        last: NOW,
+    };
+    assert_eq!(first.no_path.get(&Profile::Standard), Some(&once));
     let later = NOW.plus(Duration::from_secs(900));
     let second = learn(Some(first), &evidence, &decision, None, later);
-    assert_eq!(second.no_path_since, Some(NOW));
+    let again = Span {
+        since: NOW,
+        last: later,
+    };
+    assert_eq!(second.no_path.get(&Profile::Standard), Some(&again));
     let proof = proof(Authority::Dnssec, Strength::Pkix);
     let third = learn(Some(second), &evidence, &decision, Some(&proof), later);
-    assert_eq!(third.no_path_since, None);
+    assert!(third.no_path.is_empty());
+}
+
+#[test]
+fn a_proof_for_a_lax_profile_is_no_way_for_a_strict_one() {
+    let mut evidence = evidence();
+    evidence.profile = Profile::DaneOnly;
+    let decision = decide(&evidence);
+    let first = learn(None, &evidence, &decision, None, NOW);
+    assert!(first.no_path.contains_key(&Profile::DaneOnly));
+    evidence.profile = Profile::Standard;
+    let proof = proof(Authority::Dnssec, Strength::Pkix);
+    let decision = decide(&evidence);
+    let second = learn(Some(first), &evidence, &decision, Some(&proof), NOW);
+    assert!(second.no_path.contains_key(&Profile::DaneOnly));
+}
+
+#[test]
+fn what_was_seen_long_ago_confirms_nothing_and_begins_anew() {
+    let absent = with_mx(Outcome::NxDomain, Security::Insecure);
+    let first = learn(None, &absent, &decide(&absent), None, NOW);
+    let later = NOW.plus(30 * DAY);
+    let mut again = absent;
+    again.history = Some(first.clone());
+    again.message = MessageFacts::at(later);
+    let decision = StandardPolicy::default().decide(&again, later);
+    assert!(matches!(decision.route, Route::Defer { .. }), "{decision}");
+    let second = learn(Some(first), &again, &decision, None, later);
+    let anew = Span {
+        since: later,
+        last: later,
+    };
+    assert_eq!(second.absent, Some(anew));
+    again.history = Some(second);
+    let decision = StandardPolicy::default().decide(&again, later.plus(Duration::from_secs(600)));
+    assert!(matches!(decision.route, Route::Bounce { .. }), "{decision}");
+}
+
+/// A list of mail servers that leads back to us is a denial, though it is a list.
+#[test]
+fn a_loop_is_confirmed_however_many_messages_meet_it() {
+    let mut looped = with_mx(
+        Outcome::Mx(vec![Mx {
+            preference: 10,
+            target: MxTarget::Host(name("relay.example")),
+        }]),
+        Security::Insecure,
+    );
+    let policy = StandardPolicy::new(PolicySettings {
+        own_hosts: vec![name("relay.example")],
+        ..PolicySettings::default()
+    });
+    for minute in 0..10 {
+        let now = NOW.plus(Duration::from_secs(60 * minute));
+        let decision = policy.decide(&looped, now);
+        assert!(matches!(decision.route, Route::Defer { .. }), "{decision}");
+        looped.history = Some(learn(looped.history.clone(), &looped, &decision, None, now));
+    }
+    let decision = policy.decide(&looped, NOW.plus(Duration::from_secs(600)));
+    assert!(matches!(decision.route, Route::Bounce { .. }), "{decision}");
+}
+
+#[test]
+fn a_host_that_gave_up_dane_is_forgiven_after_a_month_of_other_proofs() {
+    let evidence = evidence();
+    let decision = decide(&evidence);
+    let dane = proof(Authority::Dnssec, Strength::Dane);
+    let pkix = proof(Authority::Dnssec, Strength::Pkix);
+    let first = learn(None, &evidence, &decision, Some(&dane), NOW);
+    let soon = learn(
+        Some(first),
+        &evidence,
+        &decision,
+        Some(&pkix),
+        NOW.plus(DAY),
+    );
+    assert_eq!(soon.hosts[0].authentication, 3);
+    let later = NOW.plus(31 * DAY);
+    let later = learn(Some(soon), &evidence, &decision, Some(&pkix), later);
+    assert_eq!(later.hosts[0].authentication, 2);
+}
+
+#[test]
+fn an_enforced_policy_is_missed_until_its_end_and_for_a_month_at_least() {
+    for (days, counts) in [(365, 365), (1, 30)] {
+        let mut evidence = evidence();
+        evidence.dns[1].answer = answer(
+            Outcome::Txt(vec!["v=STSv1; id=1;".to_owned()]),
+            Security::Insecure,
+        );
+        evidence.sts.cached = Some(CachedPolicy {
+            id: "1".to_owned(),
+            body: "version: STSv1\nmode: enforce\nmax_age: 1\nmx: mx1.example.org\n".to_owned(),
+            fetched: NOW,
+            expires: NOW.plus(days * DAY),
+        });
+        let seen = learn(None, &evidence, &decide(&evidence), None, NOW);
+        assert_eq!(seen.sts_enforced_until, Some(NOW.plus(counts * DAY)));
+    }
 }
 
 #[test]
@@ -138,18 +247,21 @@ fn absence_without_proof_is_remembered_until_the_domain_is_seen() {
         }
     ));
     let first = learn(None, &absent, &decision, None, NOW);
-    assert_eq!(first.absent_since, Some(NOW));
+    assert_eq!(first.absent.map(|absent| absent.since), Some(NOW));
     let seen = evidence();
     let second = learn(Some(first), &seen, &decide(&seen), None, NOW);
-    assert_eq!(second.absent_since, None);
+    assert_eq!(second.absent, None);
 }
 
 #[test]
 fn a_failed_lookup_teaches_nothing() {
     let known = DomainHistory {
-        mx_was_secure: true,
-        sts_enforced_at: Some(NOW),
-        absent_since: Some(NOW),
+        mx_secure_at: Some(NOW),
+        sts_enforced_until: Some(NOW),
+        absent: Some(Span {
+            since: NOW,
+            last: NOW,
+        }),
         ..DomainHistory::default()
     };
     let failing = with_mx(Outcome::NxDomain, Security::Bogus);

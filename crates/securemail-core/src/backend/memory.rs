@@ -1,18 +1,20 @@
 //! What was seen of recipient domains before.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
-use crate::vocab::{DnsName, UnixTime};
+use crate::vocab::{DnsName, Profile, UnixTime};
 
 /// Remembers domains across restarts and nodes: their best proof so far, and their MTA-STS policies.
 ///
 /// # Contract
 /// - **R1** What `remember` and `put_policy` returned `Ok` for is recalled, also after a restart.
-/// - **R2** `remember` replaces the record of the domain; `put_policy` replaces its policy.
+/// - **R2** `remember` replaces the record of the domain; `put_policy` replaces its policy. To forget what
+///   a domain showed, remember `DomainHistory::default()`.
 /// - **R3** What was never remembered is `Ok(None)`; an error never means absence.
 #[async_trait]
 pub trait DomainMemory: fmt::Debug + Send + Sync + 'static {
@@ -43,21 +45,32 @@ pub trait DomainMemory: fmt::Debug + Send + Sync + 'static {
 
 /// What was seen of a domain.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct DomainHistory {
     /// The best that was seen of each MX host with which mail was proved deliverable.
     pub hosts: Vec<HostHistory>,
-    /// The MX answer was DNSSEC-secure at some time.
-    pub mx_was_secure: bool,
-    /// When an MTA-STS policy in mode enforce was last seen.
-    pub sts_enforced_at: Option<UnixTime>,
+    /// When an MX answer was last DNSSEC-secure.
+    pub mx_secure_at: Option<UnixTime>,
+    /// Until when it would be a fall if no MTA-STS policy could be found: one in mode enforce was seen.
+    pub sts_enforced_until: Option<UnixTime>,
     /// When the set of MX hosts was first seen as it is now.
     pub mx_set_since: Option<UnixTime>,
     /// That set, sorted.
     pub mx_set: Vec<DnsName>,
-    /// Since when no delivery way was found, to confirm before diverting; `None` while one is.
-    pub no_path_since: Option<UnixTime>,
-    /// Since when the domain was denied without proof; `None` while it is there.
-    pub absent_since: Option<UnixTime>,
+    /// When no delivery way was found, by the profile that asked; empty while there is one. What is too
+    /// little for a lax profile is too little for a strict one, not the other way round.
+    pub no_path: BTreeMap<Profile, Span>,
+    /// When the domain was denied without proof; `None` while it is there.
+    pub absent: Option<Span>,
+}
+
+/// From when to when something was seen to be so, as far as anybody looked.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Span {
+    /// The first time.
+    pub since: UnixTime,
+    /// The last time.
+    pub last: UnixTime,
 }
 
 /// What was seen of a host.
@@ -69,7 +82,9 @@ pub struct HostHistory {
     pub authority: u8,
     /// The best authentication: 2 for PKIX, 3 for DANE.
     pub authentication: u8,
-    /// When it was last seen so.
+    /// When it was last authenticated so.
+    pub best_at: UnixTime,
+    /// When it was last proved at all.
     pub seen: UnixTime,
 }
 

@@ -1,16 +1,26 @@
 //! What a domain showed before: how it is learnt, and when now is less.
 
+use std::time::Duration;
+
 use super::facts::{self, Listing, StsFacts};
 use super::mta_sts::{StsMode, StsPolicy};
 use super::{
     Authority, Decision, DeferClass, Evidence, PeerProof, Route, Rule, Strength, VaultReason,
 };
-use crate::backend::{DomainHistory, HostHistory};
+use crate::backend::{CachedPolicy, DomainHistory, HostHistory, Span};
 use crate::limits::MX_HOSTS_MAX;
 use crate::vocab::{DnsName, UnixTime};
 
 /// Hosts that are remembered: those of the present and of the last change.
 const HOSTS_MAX: usize = 2 * MX_HOSTS_MAX;
+/// How [`HostHistory`] writes DANE.
+const DANE: u8 = 3;
+/// For how long it counts that a domain or a host was safer: whoever gives up DNSSEC or TLS for good must
+/// not lose mail for ever, and an attack of a month has raised many alarms.
+const SAFER_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// After this time without another look, an observation confirms nothing: what was forged once, long
+/// ago, must not let one more forgery decide.
+pub(super) const CONFIRMS_FOR: Duration = Duration::from_secs(86_400);
 
 /// What is remembered of a domain after one decision, and the session that followed, if any.
 #[must_use]
@@ -22,23 +32,44 @@ pub fn learn(
     now: UnixTime,
 ) -> DomainHistory {
     let mut history = previous.unwrap_or_default();
-    learn_hosts_listed(&mut history, evidence, now);
+    learn_hosts_listed(&mut history, evidence, decision, now);
     match facts::sts(evidence, now) {
-        Ok(StsFacts::Known(Some(policy), _)) if policy.mode == StsMode::Enforce => {
-            history.sts_enforced_at = Some(now);
+        Ok(StsFacts::Known(Some(policy), rule)) if policy.mode == StsMode::Enforce => {
+            let source = match (rule, &evidence.sts.fetched) {
+                (Rule::P09, Some(Ok(fetched))) => Some(fetched),
+                _ => evidence.sts.cached.as_ref(),
+            };
+            history.sts_enforced_until = source.map(counts_until);
         }
         // Only a policy that was fetched may take back what another one said.
         Ok(StsFacts::Known(Some(_), _) | StsFacts::Known(None, Rule::P26)) => {
-            history.sts_enforced_at = None;
+            history.sts_enforced_until = None;
         }
         Ok(StsFacts::Known(None, _) | StsFacts::Fetch(_) | StsFacts::Unknown) | Err(_) => {}
     }
+    learn_decision(&mut history, evidence, decision, now);
+    if let Some(proof) = proof {
+        // What is enough for a strict profile is enough for a lax one.
+        history
+            .no_path
+            .retain(|profile, _| *profile > evidence.profile);
+        learn_proof(&mut history.hosts, proof, now);
+    }
+    history
+}
+
+fn learn_decision(
+    history: &mut DomainHistory,
+    evidence: &Evidence,
+    decision: &Decision,
+    now: UnixTime,
+) {
     match decision.route {
         Route::Defer {
             class: DeferClass::UnprovedDenial,
             ..
         } => {
-            history.absent_since = history.absent_since.or(Some(now));
+            history.absent = Some(seen_again(history.absent, now));
         }
         Route::Defer {
             class: DeferClass::NoPath,
@@ -47,18 +78,37 @@ pub fn learn(
         | Route::Vault {
             reason: VaultReason::NoSecurePath,
         } => {
-            history.no_path_since = history.no_path_since.or(Some(now));
+            let known = history.no_path.get(&evidence.profile).copied();
+            history
+                .no_path
+                .insert(evidence.profile, seen_again(known, now));
         }
         Route::Bounce { .. } | Route::Defer { .. } | Route::Deliver(_) | Route::Vault { .. } => {}
     }
-    if let Some(proof) = proof {
-        history.no_path_since = None;
-        learn_proof(&mut history.hosts, proof, now);
-    }
-    history
 }
 
-fn learn_hosts_listed(history: &mut DomainHistory, evidence: &Evidence, now: UnixTime) {
+fn seen_again(known: Option<Span>, now: UnixTime) -> Span {
+    let since = known
+        .filter(|known| confirms(known, now))
+        .map_or(now, |known| known.since);
+    Span { since, last: now }
+}
+
+fn confirms(span: &Span, now: UnixTime) -> bool {
+    now.since(span.last) <= CONFIRMS_FOR
+}
+
+/// A policy with a short life is missed for as long as anything else that was safer.
+fn counts_until(policy: &CachedPolicy) -> UnixTime {
+    policy.expires.max(policy.fetched.plus(SAFER_FOR))
+}
+
+fn learn_hosts_listed(
+    history: &mut DomainHistory,
+    evidence: &Evidence,
+    decision: &Decision,
+    now: UnixTime,
+) {
     let Ok(mx) = facts::mx(evidence) else {
         return;
     };
@@ -66,8 +116,20 @@ fn learn_hosts_listed(history: &mut DomainHistory, evidence: &Evidence, now: Uni
     let Listing::Hosts(hosts) = mx.listing else {
         return;
     };
-    history.mx_was_secure |= secure;
-    history.absent_since = None;
+    if secure {
+        history.mx_secure_at = Some(now);
+    }
+    // Where the list leads back to the relay itself, it is a denial all the same.
+    let is_denied = matches!(
+        decision.route,
+        Route::Defer {
+            class: DeferClass::UnprovedDenial,
+            ..
+        }
+    );
+    if !is_denied {
+        history.absent = None;
+    }
     let mut set: Vec<DnsName> = hosts.hosts.into_iter().map(|(_, host)| host).collect();
     set.sort();
     if history.mx_set != set {
@@ -86,18 +148,22 @@ fn learn_proof(hosts: &mut Vec<HostHistory>, proof: &PeerProof, now: UnixTime) {
     };
     let authentication = match proof.strength {
         Strength::Pkix => 2,
-        Strength::Dane => 3,
+        Strength::Dane => DANE,
     };
     if let Some(seen) = hosts.iter_mut().find(|seen| seen.host == proof.host) {
-        seen.authority = seen.authority.max(authority);
-        seen.authentication = seen.authentication.max(authentication);
         seen.seen = now;
+        if authentication >= seen.authentication || !is_recent(seen.best_at, now) {
+            seen.authentication = authentication;
+            seen.best_at = now;
+        }
+        seen.authority = seen.authority.max(authority);
         return;
     }
     hosts.push(HostHistory {
         host: proof.host.clone(),
         authority,
         authentication,
+        best_at: now,
         seen: now,
     });
     hosts.sort_by_key(|seen| std::cmp::Reverse(seen.seen));
@@ -122,6 +188,56 @@ pub(super) fn fell(
             Ok(StsFacts::Known(None, Rule::P26))
         )
     };
-    let sts_fell = history.sts_enforced_at.is_some() && sts.is_none() && !opted_out();
-    (history.mx_was_secure && !mx_secure) || sts_fell
+    let was_enforced = history.sts_enforced_until.is_some_and(|until| until > now);
+    let sts_fell = was_enforced && sts.is_none() && !opted_out();
+    (mx_was_secure(history, now) && !mx_secure) || sts_fell
+}
+
+/// Whether the domain showed signed mail servers or DANE before.
+pub(super) fn was_secure(evidence: &Evidence, now: UnixTime) -> bool {
+    evidence.history.as_ref().is_some_and(|seen| {
+        mx_was_secure(seen, now) || seen.hosts.iter().any(|host| had_dane(host, now))
+    })
+}
+
+/// Whether this host was authenticated by DANE before.
+pub(super) fn was_dane(evidence: &Evidence, host: &DnsName, now: UnixTime) -> bool {
+    let hosts = evidence.history.iter().flat_map(|seen| &seen.hosts);
+    hosts
+        .filter(|seen| seen.host == *host)
+        .any(|seen| had_dane(seen, now))
+}
+
+/// Whether some host of the domain was proved before. Signed MX records alone say nothing about what a
+/// session with the host could prove.
+pub(super) fn was_proved(evidence: &Evidence, now: UnixTime) -> bool {
+    let mut hosts = evidence.history.iter().flat_map(|seen| &seen.hosts);
+    hosts.any(|seen| is_recent(seen.seen, now))
+}
+
+/// Since when no way was found that is sure enough for this profile, if that was seen lately.
+pub(super) fn no_path_since(evidence: &Evidence, now: UnixTime) -> Option<UnixTime> {
+    let seen = &evidence.history.as_ref()?.no_path;
+    seen.range(..=evidence.profile)
+        .filter(|(_, span)| confirms(span, now))
+        .map(|(_, span)| span.since)
+        .min()
+}
+
+/// Since when the domain is denied without proof, if that was seen lately.
+pub(super) fn absent_since(evidence: &Evidence, now: UnixTime) -> Option<UnixTime> {
+    let span = evidence.history.as_ref()?.absent?;
+    confirms(&span, now).then_some(span.since)
+}
+
+fn mx_was_secure(history: &DomainHistory, now: UnixTime) -> bool {
+    history.mx_secure_at.is_some_and(|at| is_recent(at, now))
+}
+
+fn had_dane(host: &HostHistory, now: UnixTime) -> bool {
+    host.authentication >= DANE && is_recent(host.best_at, now)
+}
+
+fn is_recent(at: UnixTime, now: UnixTime) -> bool {
+    now.since(at) <= SAFER_FOR
 }

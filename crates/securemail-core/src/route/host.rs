@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::decision::{Findings, Subject};
 use super::facts::{self, AddressFacts, TlsaFacts, Trouble};
 use super::mta_sts::{StsMode, StsPolicy};
-use super::{Authentication, Authority, Evidence, Hop, PolicySettings, Rule, dane};
-use crate::vocab::{DnsName, Profile, Tlsa};
+use super::{Authentication, Authority, Evidence, Hop, PolicySettings, Rule, dane, history};
+use crate::vocab::{DnsName, Profile, Tlsa, UnixTime};
 
 /// Why a host cannot be used, in the order in which one dominates the other (rules G).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -52,6 +52,7 @@ pub(super) struct Admitted {
 pub(super) struct Context<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) settings: &'a PolicySettings,
+    pub(super) now: UnixTime,
     /// The MX answer is secure.
     pub(super) mx_secure: bool,
     /// The domain is its own host.
@@ -395,18 +396,13 @@ impl Context<'_> {
     /// A lookup that failed: where the domain was safe before, an attack would look like this.
     pub(super) fn unanswered(&self, trouble: Trouble) -> Obstacle {
         match Obstacle::from(trouble) {
-            Obstacle::Transient if was_ever_secure(self.evidence) => Obstacle::Fell,
+            Obstacle::Transient if history::was_secure(self.evidence, self.now) => Obstacle::Fell,
             other => other,
         }
     }
 
     fn was_dane(&self, host: &DnsName) -> bool {
-        let history = self.evidence.history.as_ref();
-        history.is_some_and(|seen| {
-            seen.hosts
-                .iter()
-                .any(|seen| seen.host == *host && seen.authentication >= 3)
-        })
+        history::was_dane(self.evidence, host, self.now)
     }
 
     fn or_fell(&self, host: &DnsName, obstacle: Obstacle) -> Obstacle {
@@ -416,13 +412,6 @@ impl Context<'_> {
             obstacle
         }
     }
-}
-
-/// Whether the domain showed signed mail servers or DANE before.
-pub(super) fn was_ever_secure(evidence: &Evidence) -> bool {
-    evidence.history.as_ref().is_some_and(|seen| {
-        seen.mx_was_secure || seen.hosts.iter().any(|host| host.authentication >= 3)
-    })
 }
 
 /// What the TLSA records of a host demand.

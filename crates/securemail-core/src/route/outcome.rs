@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::decision::{Findings, Subject};
-use super::facts;
+use super::history::CONFIRMS_FOR;
 use super::host::Obstacle;
-use super::{DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason};
+use super::{
+    DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason, facts, history, sessions,
+};
 use crate::vocab::{EnhancedStatus, UnixTime};
 
 /// The first retry comes no sooner than this.
@@ -136,22 +138,19 @@ impl Ending<'_> {
         let not_before = since.plus(self.settings.confirm_after).max(self.now);
         Route::Defer {
             class: DeferClass::NoPath,
-            not_before,
+            not_before: not_before.min(self.look_again()),
         }
     }
 
+    /// Half of the time in which one look confirms another: whatever the clock, something is seen again
+    /// before it is forgotten.
+    pub(super) fn look_again(&self) -> UnixTime {
+        self.now.plus(CONFIRMS_FOR / 2)
+    }
+
     fn no_path_since(&self) -> UnixTime {
-        let remembered = self
-            .evidence
-            .history
-            .as_ref()
-            .and_then(|seen| seen.no_path_since);
-        let tried = self
-            .evidence
-            .attempts
-            .iter()
-            .map(|attempt| attempt.at)
-            .min();
+        let remembered = history::no_path_since(self.evidence, self.now);
+        let tried = sessions::unproved_since(self.evidence, self.now);
         remembered
             .into_iter()
             .chain(tried)

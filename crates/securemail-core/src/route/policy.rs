@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::decision::{Findings, Subject};
 use super::facts::{self, Hosts, Listing, MxFacts, StsFacts, Trouble};
 use super::history;
-use super::host::{Admitted, Context, Obstacle, Views, trouble_in_words, was_ever_secure};
+use super::host::{Admitted, Context, Obstacle, Views, trouble_in_words};
 use super::mta_sts::StsPolicy;
 use super::outcome::{self, Ending};
 use super::sessions::{self, Sessions};
@@ -185,7 +185,8 @@ impl Judge<'_> {
         let Some(attempt) = sessions.with(&admitted.hop.host) else {
             return Ok(admitted);
         };
-        match sessions::failed(attempt, &admitted, self.evidence) {
+        let was_proved = history::was_proved(self.evidence, self.now);
+        match sessions::failed(attempt, &admitted, was_proved) {
             Some((obstacle, rule, fact)) => {
                 findings.exclude(rule, &subject, fact);
                 let by_certificate =
@@ -209,6 +210,7 @@ impl Judge<'_> {
         Context {
             evidence: self.evidence,
             settings: self.settings,
+            now: self.now,
             mx_secure,
             implicit: hosts.implicit,
             expanded: mx.chain.name.clone(),
@@ -312,7 +314,7 @@ impl Judge<'_> {
         };
         findings.hold(rule, &self.domain(), trouble_in_words(trouble));
         let obstacle = match Obstacle::from(trouble) {
-            Obstacle::Transient if was_ever_secure(self.evidence) => Obstacle::Fell,
+            Obstacle::Transient if history::was_secure(self.evidence, self.now) => Obstacle::Fell,
             other => other,
         };
         outcome::settle(&self.ending(), obstacle, findings)
@@ -348,15 +350,11 @@ impl Judge<'_> {
             findings.refuse(denial.proved, &domain, by_whom(mx).trim_start_matches("; "));
             return bounce(denial.proved, denial.status);
         }
-        if was_ever_secure(self.evidence) {
+        if history::was_secure(self.evidence, self.now) {
             findings.hold(Rule::H01, &domain, "it was signed before");
             return outcome::settle(&self.ending(), Obstacle::Fell, findings);
         }
-        let since = self
-            .evidence
-            .history
-            .as_ref()
-            .and_then(|seen| seen.absent_since);
+        let since = history::absent_since(self.evidence, self.now);
         let confirmed =
             since.is_some_and(|since| self.now.since(since) >= self.settings.confirm_absence_after);
         if views(self.evidence, mx) == Views::Differ {
@@ -370,6 +368,7 @@ impl Judge<'_> {
         findings.hold(denial.unproved, &domain, "to be confirmed");
         let since = since.unwrap_or(self.now).min(self.now);
         let not_before = since.plus(self.settings.confirm_absence_after);
+        let not_before = not_before.min(self.ending().look_again());
         let class = DeferClass::UnprovedDenial;
         self.ending()
             .hold_until(class, not_before, [4, 4], findings)

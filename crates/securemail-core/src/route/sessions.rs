@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::history::CONFIRMS_FOR;
 use super::host::{Admitted, Obstacle};
 use super::{AttemptEvidence, Authentication, Evidence, PeerFailure, Rule};
 use crate::backend::{RecipientOutcome, SessionOutcome};
@@ -55,6 +56,36 @@ pub(super) fn unconfirmed(evidence: &Evidence, now: UnixTime) -> Option<UnixTime
     (until > now).then_some(until)
 }
 
+/// Since when each host that proved nothing in this round proves nothing: of every host the first such
+/// session, and the latest of these. A host that did not answer, or asked to wait, proved neither.
+pub(super) fn unproved_since(evidence: &Evidence, now: UnixTime) -> Option<UnixTime> {
+    let first_with = |host: &DnsName| {
+        let with = |attempt: &&AttemptEvidence| {
+            attempt.host == *host && now.since(attempt.at) <= CONFIRMS_FOR
+        };
+        let sessions = evidence.attempts.iter().filter(with);
+        sessions
+            .filter(|attempt| proves_nothing(attempt))
+            .map(|attempt| attempt.at)
+            .min()
+    };
+    let sessions = Sessions::of_this_round(evidence).0;
+    let hosts = sessions.iter().filter(|attempt| proves_nothing(attempt));
+    hosts.filter_map(|attempt| first_with(&attempt.host)).max()
+}
+
+fn proves_nothing(attempt: &AttemptEvidence) -> bool {
+    match &attempt.outcome {
+        SessionOutcome::NotAuthenticated(_) | SessionOutcome::TlsFailed(_) => true,
+        SessionOutcome::NoStartTls(reply) => !reply.as_ref().is_some_and(Reply::is_transient),
+        SessionOutcome::CalledOff
+        | SessionOutcome::Completed
+        | SessionOutcome::Incapable(_)
+        | SessionOutcome::Injected
+        | SessionOutcome::Unreachable(_) => false,
+    }
+}
+
 /// Whether the peer may have the message from a session before.
 pub(super) fn unconfirmed_before(evidence: &Evidence) -> bool {
     evidence.attempts.iter().any(is_unconfirmed)
@@ -96,11 +127,11 @@ pub(super) fn refusal(evidence: &Evidence) -> Option<&Reply> {
 pub(super) fn failed(
     attempt: &AttemptEvidence,
     admitted: &Admitted,
-    evidence: &Evidence,
+    was_proved: bool,
 ) -> Option<(Obstacle, Rule, &'static str)> {
     let unproved = if admitted.published {
         Obstacle::Published
-    } else if was_proved(evidence) {
+    } else if was_proved {
         Obstacle::Fell
     } else {
         Obstacle::Unproved
@@ -175,13 +206,4 @@ fn of_peer(failure: &PeerFailure, admitted: &Admitted) -> (Rule, &'static str) {
         PeerFailure::NotNamed => (Rule::S04, "the certificate does not name the domain"),
         PeerFailure::Untrusted => (Rule::Ce04, "no trusted root"),
     }
-}
-
-/// Whether some host of the domain was proved before. Signed MX records alone say nothing about what a
-/// session with the host could prove.
-fn was_proved(evidence: &Evidence) -> bool {
-    evidence
-        .history
-        .as_ref()
-        .is_some_and(|seen| !seen.hosts.is_empty())
 }

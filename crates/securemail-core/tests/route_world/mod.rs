@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use securemail_core::backend::{
     CachedPolicy, DomainHistory, FetchError, FetchedPolicy, HostHistory, RecipientOutcome,
-    SessionOutcome, TransportPolicy, VantageView,
+    SessionOutcome, Span, TransportPolicy, VantageView,
 };
 use securemail_core::route::{
     Ask, AskReply, AttemptEvidence, Decision, Evidence, Inquiry, MessageFacts, PeerFailure,
@@ -301,14 +301,18 @@ pub(crate) fn history() -> impl Strategy<Value = DomainHistory> {
     )
         .prop_map(
             |(mx_was_secure, sts, absent, authority, authentication, host)| DomainHistory {
-                mx_was_secure,
-                sts_enforced_at: sts.then_some(ACCEPTED),
-                absent_since: absent.then_some(ACCEPTED),
+                mx_secure_at: mx_was_secure.then_some(ACCEPTED),
+                sts_enforced_until: sts.then_some(UnixTime::MAX),
+                absent: absent.then_some(Span {
+                    since: ACCEPTED,
+                    last: ACCEPTED,
+                }),
                 hosts: host
                     .then(|| HostHistory {
                         host: name(HOSTS[0]),
                         authority,
                         authentication,
+                        best_at: ACCEPTED,
                         seen: ACCEPTED,
                     })
                     .into_iter()

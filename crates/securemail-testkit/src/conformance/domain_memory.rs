@@ -84,11 +84,12 @@ fn history(authority: u8) -> DomainHistory {
         host: name("mx.example.org"),
         authority,
         authentication: 3,
+        best_at: NOW,
         seen: NOW,
     };
     DomainHistory {
         hosts: vec![host],
-        mx_was_secure: true,
+        mx_secure_at: Some(NOW),
         mx_set_since: Some(NOW),
         mx_set: vec![name("mx.example.org")],
         ..DomainHistory::default()
