@@ -311,6 +311,7 @@ fn relay_settings(settings: &Settings) -> Result<RelaySettings, Trouble> {
     let from = settings.notice.from.clone();
     let mut relay = RelaySettings::new(hostname, from, policy(settings)?);
     relay.budget = settings.route.budget.duration();
+    relay.attempt_lease = settings.route.attempt_lease.duration();
     // In a laboratory with short clocks a held notice must not wait for minutes.
     relay.notice_retry = relay
         .notice_retry
