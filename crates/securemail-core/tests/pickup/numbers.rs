@@ -207,3 +207,27 @@ async fn without_a_number_it_is_given_back_after_reminders() {
     assert_eq!(told, expected);
     assert!(world.is_gone(&deposited.key).await);
 }
+
+#[tokio::test]
+async fn the_form_of_a_message_that_is_over_changes_no_number_of_the_organisation() {
+    let world = World::new().await;
+    let deposited = world.service.deposit(deposit(1, None)).await.unwrap();
+    let token = token_of(&deposited.tell.unwrap());
+    world.clock.advance(30 * DAY);
+    let tells = world.sweep().await;
+    assert!(
+        tells
+            .iter()
+            .any(|tell| tell.kind == TellKind::NumberNeverCame)
+    );
+    let other = number("+31687654321");
+    let given = world
+        .service
+        .set_number(&token, &other, Remember::ForOrganisation)
+        .await
+        .unwrap();
+    assert!(matches!(given, NumberGiven::Ended), "{given:?}");
+    let recipient = "piet@example.nl".parse().unwrap();
+    let known = world.directory.phone(&tenant_id(), &recipient).await;
+    assert_eq!(known.unwrap(), None);
+}

@@ -93,13 +93,16 @@ impl PickupService {
     ) -> Result<NumberGiven, PickupError> {
         let pickup = self.find_for_sender(token).await?;
         let facts = pickup.facts();
-        if remember == Remember::ForOrganisation {
+        let given = self.number_given(&facts.key(), phone).await?;
+        // Only now: the form of a message that is over changes nothing for the organisation.
+        let is_over = matches!(given, NumberGiven::Ended);
+        if remember == Remember::ForOrganisation && !is_over {
             self.parts
                 .directory
                 .put_phone(&facts.tenant, &facts.recipient, phone)
                 .await?;
         }
-        self.number_given(&facts.key(), phone).await
+        Ok(given)
     }
 
     /// A number came for this message, from its sender or from the directory. If it was missing, the
@@ -171,11 +174,10 @@ impl PickupService {
         // Here too: an earlier call may have ended before it came to that.
         self.erase_key(key, KeyPurpose::ContentKey).await?;
         let replace = |pickup: &mut Pickup| {
-            if pickup.phone() == Some(phone) {
+            if pickup.phone() == Some(phone) || !pickup.change_number(phone.clone()) {
                 return Outcome::Keep(false);
             }
-            let changed = pickup.change_number(phone.clone());
-            Outcome::Write(changed)
+            Outcome::Write(true)
         };
         let (changed, pickup) = self.change(key, replace).await?;
         if changed {
@@ -186,7 +188,11 @@ impl PickupService {
             )
             .await?;
         }
-        Ok(NumberGiven::Changed)
+        Ok(if pickup.is_waiting() {
+            NumberGiven::Changed
+        } else {
+            NumberGiven::Ended
+        })
     }
 
     /// The sender releases a locked message; the recipient needs a new code then.
