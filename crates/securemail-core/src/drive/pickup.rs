@@ -87,11 +87,13 @@ impl PickupSettings {
     }
 }
 
-/// Runs pickups. Cheap to share; it keeps no state of its own.
+/// Runs pickups. Cheap to share; all that it keeps of its own is how far the last sweep came.
 pub struct PickupService {
     parts: PickupParts,
     records: RecordCipher,
     codes: Key32,
+    stuck_records: sweep::Stuck,
+    stuck_objects: sweep::Stuck,
 }
 
 impl PickupService {
@@ -106,6 +108,8 @@ impl PickupService {
             parts,
             records,
             codes,
+            stuck_records: sweep::Stuck::default(),
+            stuck_objects: sweep::Stuck::default(),
         })
     }
 

@@ -13,6 +13,6 @@ mod tell;
 
 pub use facts::Facts;
 pub use link::{LinkDigest, LinkSecret, SenderToken, SessionToken};
-pub use outcome::{Checked, CodeGrant, Ending, NoCode, Passed};
+pub use outcome::{Checked, CodeGrant, Ending, Loggable, NoCode, Passed, Unlogged};
 pub use state::{ChallengeId, Phase, Pickup};
 pub use tell::{Tell, TellKind, Told, Untold};

@@ -1,5 +1,7 @@
 //! What a transition of a pickup comes to.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::ChallengeId;
@@ -67,6 +69,36 @@ pub enum Passed {
     Reminded,
     /// It is over: destroy.
     Over(Ending),
+}
+
+/// Something that is so and does not stand in the tenant's log yet.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Unlogged {
+    /// Tells it from others of the same pickup.
+    pub serial: u32,
+    /// What.
+    pub what: Loggable,
+    /// Since when.
+    pub at: UnixTime,
+}
+
+impl Unlogged {
+    /// When it is logged by the sweep: who made it so has had the time to log it, and did not.
+    pub(super) fn due(&self) -> UnixTime {
+        self.at.plus(Duration::from_secs(60))
+    }
+}
+
+/// A change of a pickup that the tenant's log must hold.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub enum Loggable {
+    /// A wrong code was typed.
+    CodeWrong,
+    /// It is destroyed.
+    Destroyed(Ending),
+    /// It was locked.
+    Locked,
 }
 
 /// Why a pickup is over.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{Checked, CodeGrant, Ending, NoCode, Passed};
+use super::outcome::{Checked, CodeGrant, Ending, Loggable, NoCode, Passed, Unlogged};
 use super::tell::{TellKind, Untold};
 use super::{Facts, LinkDigest, SessionToken, code};
 use crate::backend::{Entropy, NoEntropy};
@@ -19,6 +19,8 @@ use crate::vocab::{PhoneNumber, UnixTime};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Events that a record keeps while the log cannot be written.
+const UNLOGGED_MAX: usize = 64;
 const CODE_LIFE: Duration = Duration::from_secs(CODE_MINUTES * 60);
 
 /// The state of a pickup. It is kept sealed; see [`crate::backend::PickupRecord`].
@@ -48,6 +50,9 @@ pub struct Pickup {
     reminders: u8,
     untold: Vec<Untold>,
     serial: u32,
+    /// Written with the change itself, so that a full disk or a crash loses no event.
+    #[serde(default)]
+    unlogged: Vec<Unlogged>,
 }
 
 /// Where a pickup stands.
@@ -123,6 +128,7 @@ impl Pickup {
             reminders: 0,
             untold: Vec::new(),
             serial: 0,
+            unlogged: Vec::new(),
         }
     }
 
@@ -367,12 +373,14 @@ impl Pickup {
 
     fn count_wrong(&mut self, now: UnixTime) -> Checked {
         self.wrong = self.wrong.saturating_add(1);
+        self.add_unlogged(Loggable::CodeWrong, now);
         let left = WRONG_CODES_MAX.saturating_sub(self.wrong);
         if left > 0 {
             return Checked::Wrong { left };
         }
         self.challenge = None;
         self.locked = Some(now);
+        self.add_unlogged(Loggable::Locked, now);
         self.add_untold(TellKind::Locked, now);
         Checked::LockedNow
     }
@@ -431,10 +439,9 @@ impl Pickup {
         }
     }
 
-    /// Keys and content are being destroyed; forgets all that belonged to them. Says whether the
-    /// record stays until the sender was told.
-    #[must_use]
-    pub fn finish(&mut self, ending: Ending, now: UnixTime) -> bool {
+    /// Keys and content are destroyed; forgets all that belonged to them. The record stays until that
+    /// is logged and the sender was told.
+    pub fn finish(&mut self, ending: Ending, now: UnixTime) {
         self.phase = Phase::Ended;
         self.phone = None;
         self.wrapped_key = None;
@@ -442,11 +449,16 @@ impl Pickup {
         self.challenge = None;
         self.sessions.clear();
         self.untold.clear();
-        match ending.tells() {
-            Some(kind) => self.add_untold(kind, now),
-            None => return false,
+        self.add_unlogged(Loggable::Destroyed(ending), now);
+        if let Some(kind) = ending.tells() {
+            self.add_untold(kind, now);
         }
-        true
+    }
+
+    /// Whether nothing is left to be done: the record may go.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Ended) && self.untold.is_empty() && self.unlogged.is_empty()
     }
 
     /// When it ends by itself.
@@ -469,8 +481,10 @@ impl Pickup {
     /// When there is next something to do.
     #[must_use]
     pub fn due(&self) -> UnixTime {
-        if let Some(untold) = self.untold.first() {
-            return untold.since;
+        let untold = self.untold.first().map(|untold| untold.since);
+        let unlogged = self.unlogged.first().map(Unlogged::due);
+        if let Some(since) = untold.into_iter().chain(unlogged).min() {
+            return since;
         }
         if self.phase == Phase::Ended {
             return UnixTime::default();
@@ -517,6 +531,40 @@ impl Pickup {
             serial: self.serial,
             since: now,
         });
+    }
+
+    fn add_unlogged(&mut self, what: Loggable, at: UnixTime) {
+        if self.unlogged.len() >= UNLOGGED_MAX {
+            self.unlogged.remove(0);
+        }
+        self.serial = self.serial.saturating_add(1);
+        let serial = self.serial;
+        self.unlogged.push(Unlogged { serial, what, at });
+    }
+
+    /// What the tenant's log does not hold and whoever made it so has had the time to log.
+    #[must_use]
+    pub fn long_unlogged(&self, now: UnixTime) -> Vec<Unlogged> {
+        let all = self.unlogged.iter().copied();
+        all.filter(|event| event.due() <= now).collect()
+    }
+
+    /// What the tenant's log does not hold, of what came after the serial was `earlier`.
+    #[must_use]
+    pub fn unlogged_since(&self, earlier: u32) -> Vec<Unlogged> {
+        let all = self.unlogged.iter().copied();
+        all.filter(|event| event.serial > earlier).collect()
+    }
+
+    /// Rises with whatever somebody must be told or the log must hold.
+    #[must_use]
+    pub const fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// These are in the log now.
+    pub fn logged(&mut self, events: &[Unlogged]) {
+        self.unlogged.retain(|event| !events.contains(event));
     }
 
     /// A mail was committed: nobody needs to be told that any more.

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    AuditSink, KeyPurpose, KeyRef, KeyStore, PickupRecord, Pickups, Vault,
+    AuditSink, EventPage, KeyPurpose, KeyRef, KeyStore, NewEvent, PickupRecord, Pickups,
+    StoredEvent, Vault,
 };
-use securemail_core::drive::pickup::{PickupError, Step};
+use securemail_core::drive::pickup::{PickupError, Step, Verified};
 use securemail_core::ledger::{EventName, Fact, Log};
 use securemail_core::pickup::TellKind;
-use securemail_core::vocab::{SealedContent, UnixTime, VaultId, VaultKey, sha256};
-use securemail_testkit::memory::MemoryVault;
+use securemail_core::vocab::{
+    KeyedHash, QueueId, SealedContent, TenantId, UnixTime, VaultId, VaultKey, sha256,
+};
+use securemail_testkit::memory::{MemoryAudit, MemoryVault};
 
 use crate::pickup_world::*;
 
@@ -351,4 +354,160 @@ async fn one_damaged_record_does_not_stop_the_sweep() {
     world.clock.advance(30 * DAY);
     assert_eq!(world.sweep_and_tell().await, [TellKind::Expired]);
     assert!(world.pickups.load(&whole.key).await.is_err());
+}
+
+#[tokio::test]
+async fn more_damaged_records_than_a_sweep_takes_do_not_stop_it() {
+    let world = World::new().await;
+    for queue in 1..=10 {
+        let damaged = world.waiting_with(deposit(queue, Some(NUMBER))).await;
+        let record = world.pickups.load(&damaged.key).await.unwrap();
+        let broken = PickupRecord {
+            sealed_state: vec![0; 40],
+            ..record
+        };
+        world
+            .pickups
+            .replace(&broken, broken.version)
+            .await
+            .unwrap();
+    }
+    world.clock.advance(MINUTE);
+    let whole = world.waiting_with(deposit(11, Some(NUMBER))).await;
+    world.clock.advance(30 * DAY);
+    let mut told = Vec::new();
+    for _ in 0..8 {
+        told.extend(world.service.sweep(world.now(), 3).await.unwrap());
+    }
+    assert!(told.iter().any(|tell| tell.kind == TellKind::Expired));
+    world.service.told(&told[0].told()).await.unwrap();
+    assert!(world.is_ended(&whole.key).await);
+}
+
+#[tokio::test]
+async fn those_whom_nobody_can_be_told_of_do_not_keep_others_from_their_end() {
+    let world = World::new().await;
+    for queue in 1..=10 {
+        world.waiting_with(deposit(queue, Some(NUMBER))).await;
+    }
+    world.clock.advance(MINUTE);
+    let last = world.waiting_with(deposit(11, Some(NUMBER))).await;
+    world.clock.advance(30 * DAY);
+    // The mails to the senders are never committed.
+    for _ in 0..8 {
+        world.service.sweep(world.now(), 3).await.unwrap();
+    }
+    assert!(world.is_ended(&last.key).await);
+    // And all come again in a few rounds.
+    let mut again = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        let tells = world.service.sweep(world.now(), 3).await.unwrap();
+        again.extend(tells.iter().map(|tell| tell.facts.id));
+    }
+    assert_eq!(again.len(), 11);
+}
+
+/// A log on a disk that is full.
+#[derive(Debug)]
+struct FullLog(Arc<MemoryAudit>, Arc<std::sync::atomic::AtomicBool>);
+
+#[async_trait]
+impl AuditSink for FullLog {
+    async fn append(&self, tenant: &TenantId, events: Vec<NewEvent>) -> Result<u64, StoreError> {
+        if self.1.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(StoreError::Full);
+        }
+        self.0.append(tenant, events).await
+    }
+
+    async fn page(
+        &self,
+        tenant: &TenantId,
+        from: u64,
+        limit: usize,
+    ) -> Result<EventPage, StoreError> {
+        self.0.page(tenant, from, limit).await
+    }
+
+    async fn of_message(
+        &self,
+        tenant: &TenantId,
+        queue: QueueId,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.0.of_message(tenant, queue).await
+    }
+
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        index: KeyedHash,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.0.find(tenant, index, limit).await
+    }
+
+    async fn erase_personal(
+        &self,
+        tenant: &TenantId,
+        before: UnixTime,
+    ) -> Result<usize, StoreError> {
+        self.0.erase_personal(tenant, before).await
+    }
+}
+
+#[tokio::test]
+async fn a_destruction_that_could_not_be_logged_is_logged_later_and_once() {
+    let audit = Arc::new(MemoryAudit::default());
+    let is_full = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let full = FullLog(Arc::clone(&audit), Arc::clone(&is_full));
+    let world = World::with_audit(audit, Arc::new(full)).await;
+    let wished = world.waiting().await;
+    let session = world.session(&wished).await;
+    let read = world.waiting_with(deposit(2, Some(NUMBER))).await;
+    world.session(&read).await;
+
+    is_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    let destroyed = world
+        .service
+        .destroy_now(wished.id, &wished.link, &session.token)
+        .await;
+    assert!(destroyed.is_err());
+    world.clock.advance(7 * DAY);
+    world.sweep().await;
+    world.sweep().await;
+    // What is over is destroyed, logged or not.
+    assert_eq!((world.keys.count(), world.vault.count()), (0, 0));
+
+    is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    world.clock.advance(MINUTE);
+    world.sweep().await;
+    world.sweep().await;
+    let events = world.events().await;
+    let ends = events.iter().filter(|name| **name == EventName::Destroyed);
+    assert_eq!(ends.count(), 2, "{events:?}");
+    assert!(world.is_gone(&wished.key).await);
+    assert!(world.is_gone(&read.key).await);
+}
+
+#[tokio::test]
+async fn wrong_codes_that_could_not_be_logged_are_answered_and_logged_later() {
+    let audit = Arc::new(MemoryAudit::default());
+    let is_full = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let full = FullLog(Arc::clone(&audit), Arc::clone(&is_full));
+    let world = World::with_audit(audit, Arc::new(full)).await;
+    let waiting = world.waiting().await;
+    let code = world.code(&waiting).await;
+    is_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    let verified = world.verify(&waiting, &wrong(&code)).await;
+    assert!(
+        matches!(verified, Verified::Wrong { left: 2 }),
+        "{verified:?}"
+    );
+    is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    world.clock.advance(MINUTE);
+    world.sweep().await;
+    world.sweep().await;
+    let events = world.events().await;
+    let counted = events.iter().filter(|name| **name == EventName::CodeWrong);
+    assert_eq!(counted.count(), 1, "{events:?}");
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use securemail_core::backend::{AuditSink, Clock, Pickups, Vault};
+use securemail_core::backend::{AuditSink, Clock, KeyPurpose, KeyRef, KeyStore, Pickups, Vault};
 use securemail_core::drive::pickup::{
     CodeRequested, Deposit, Deposited, Opened, PickupError, PickupParts, PickupService,
     PickupSettings, SessionGrant, Verified,
@@ -51,6 +51,21 @@ impl World {
 
     /// `vault` is what the service sees, `memory` what is behind it.
     pub(crate) async fn with_vault(memory: Arc<MemoryVault>, vault: Arc<dyn Vault>) -> Self {
+        let audit = Arc::new(MemoryAudit::default());
+        Self::over(memory, vault, (Arc::clone(&audit), audit)).await
+    }
+
+    /// A service that sees `sink`, behind which is `audit`.
+    pub(crate) async fn with_audit(audit: Arc<MemoryAudit>, sink: Arc<dyn AuditSink>) -> Self {
+        let vault = Arc::new(MemoryVault::default());
+        Self::over(Arc::clone(&vault), vault, (audit, sink)).await
+    }
+
+    async fn over(
+        memory: Arc<MemoryVault>,
+        vault: Arc<dyn Vault>,
+        (audit, sink): (Arc<MemoryAudit>, Arc<dyn AuditSink>),
+    ) -> Self {
         let entropy = Arc::new(SeededEntropy::new(7));
         let key = Key32::random(&*entropy).unwrap();
         let master = Arc::new(LocalMasterKey::new(&key, Arc::clone(&entropy) as _));
@@ -58,7 +73,6 @@ impl World {
         let keys = Arc::new(MemoryKeyStore::default());
         let directory = Arc::new(MemoryDirectory::default());
         let notifier = Arc::new(RecordingNotifier::default());
-        let audit = Arc::new(MemoryAudit::default());
         let clock = Arc::new(ManualClock::default());
         let parts = PickupParts {
             pickups: Arc::clone(&pickups) as _,
@@ -67,7 +81,7 @@ impl World {
             master: Arc::clone(&master) as _,
             directory: Arc::clone(&directory) as _,
             notifier: Arc::clone(&notifier) as _,
-            audit: Arc::clone(&audit) as _,
+            audit: sink,
             clock: Arc::clone(&clock) as _,
             entropy: Arc::clone(&entropy) as _,
             settings: PickupSettings::new("https://mail.example"),
@@ -181,6 +195,12 @@ impl World {
 
     pub(crate) async fn version(&self, waiting: &Waiting) -> u64 {
         self.pickups.load(&waiting.key).await.unwrap().version
+    }
+
+    /// Whether nothing of its keys is left to open it, whoever must still be told.
+    pub(crate) async fn is_ended(&self, key: &VaultKey) -> bool {
+        let share = KeyRef::of_message(&key.tenant, KeyPurpose::ServerShare, key.id);
+        self.keys.fetch(&share).await.is_err() && self.vault.open(key).await.is_err()
     }
 
     pub(crate) async fn is_gone(&self, key: &VaultKey) -> bool {

@@ -233,7 +233,7 @@ impl PickupService {
             Err(PickupError::Store(StoreError::NotFound)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        if pickup.phase() == Phase::Ended && pickup.untold().is_empty() {
+        if pickup.is_done() {
             self.parts.pickups.erase(&told.key).await?;
         }
         Ok(())

@@ -4,9 +4,10 @@
 //! followed, that a code was sent or was right, or that a message was read. The end of a message that
 //! was picked up looks like its end by the recipient's wish.
 
+use super::record::Outcome;
 use super::{PickupError, PickupService};
 use crate::ledger::{Event, EventName, Log};
-use crate::pickup::{Ending, Facts};
+use crate::pickup::{Ending, Facts, Loggable, Pickup, Unlogged};
 use crate::vocab::{PhoneNumber, ReversePath, UnixTime};
 
 /// What happened.
@@ -93,17 +94,54 @@ fn ended(ending: Ending) -> (EventName, Option<&'static str>) {
     }
 }
 
+impl From<Loggable> for Happened<'_> {
+    fn from(what: Loggable) -> Self {
+        match what {
+            Loggable::CodeWrong => Self::CodeWrong,
+            Loggable::Destroyed(ending) => Self::Destroyed(ending),
+            Loggable::Locked => Self::Locked,
+        }
+    }
+}
+
 impl PickupService {
+    /// Logs what stands in the record and not in the log. Where that fails the sweep does it later.
+    pub(super) async fn log_unlogged(
+        &self,
+        pickup: Pickup,
+        events: Vec<Unlogged>,
+    ) -> Result<Pickup, PickupError> {
+        if events.is_empty() {
+            return Ok(pickup);
+        }
+        let happened = events.iter().map(|event| (event.what.into(), event.at));
+        self.append(pickup.facts(), happened.collect()).await?;
+        let logged = |pickup: &mut Pickup| {
+            pickup.logged(&events);
+            Outcome::Write(())
+        };
+        Ok(self.change(&pickup.facts().key(), logged).await?.1)
+    }
+
     pub(super) async fn log(
         &self,
         facts: &Facts,
         happened: Vec<Happened<'_>>,
         now: UnixTime,
     ) -> Result<(), PickupError> {
+        let happened = happened.into_iter().map(|happened| (happened, now));
+        self.append(facts, happened.collect()).await
+    }
+
+    async fn append(
+        &self,
+        facts: &Facts,
+        happened: Vec<(Happened<'_>, UnixTime)>,
+    ) -> Result<(), PickupError> {
         let log = Log::of_tenant(facts.tenant.clone(), &*self.parts.master).await?;
         let entries: Result<Vec<_>, _> = happened
             .into_iter()
-            .map(|happened| log.entry(happened.event(facts, now), &*self.parts.entropy))
+            .map(|(happened, at)| log.entry(happened.event(facts, at), &*self.parts.entropy))
             .collect();
         self.parts.audit.append(&facts.tenant, entries?).await?;
         Ok(())

@@ -267,7 +267,9 @@ impl PickupService {
             return Ok(Verified::Blocked(until));
         }
         let token = SessionToken::random(&*self.parts.entropy)?;
+        let mut before = 0;
         let check = |pickup: &mut Pickup| {
+            before = pickup.serial();
             let checked = pickup.check_code(now, typed, &self.codes, &token);
             match checked {
                 Checked::Right | Checked::LockedNow | Checked::Wrong { .. } => {
@@ -284,7 +286,7 @@ impl PickupService {
             Checked::Expired => Verified::Expired,
             Checked::Locked => Verified::Locked,
             Checked::LockedNow => {
-                self.block(&pickup, client, now).await?;
+                self.block((pickup, before), client, now).await?;
                 Verified::Locked
             }
             Checked::Malformed(malformed) => Verified::Malformed(malformed),
@@ -293,31 +295,35 @@ impl PickupService {
                 token,
             }),
             Checked::Wrong { left } => {
-                self.log(pickup.facts(), vec![Happened::CodeWrong], now)
-                    .await?;
+                self.try_to_log(pickup, before).await;
                 Verified::Wrong { left }
             }
         })
     }
 
+    /// The answer to a code does not depend on the log: what happened stands in the record.
+    async fn try_to_log(&self, pickup: Pickup, before: u32) {
+        let id = pickup.facts().id;
+        let events = pickup.unlogged_since(before);
+        if let Err(error) = self.log_unlogged(pickup, events).await {
+            tracing::warn!(vault = %id, %error, "what happened could not be logged yet");
+        }
+    }
+
     async fn block(
         &self,
-        pickup: &Pickup,
+        (pickup, before): (Pickup, u32),
         client: IpAddr,
         now: UnixTime,
     ) -> Result<(), PickupError> {
-        let facts = pickup.facts();
+        let facts = pickup.facts().clone();
         let until = now.plus(Duration::from_secs(BLOCK_MINUTES * 60));
         self.parts
             .pickups
             .block(&facts.tenant, AddressPrefix::of(client), until)
             .await?;
-        let happened = vec![
-            Happened::CodeWrong,
-            Happened::Locked,
-            Happened::AddressBlocked,
-        ];
-        self.log(facts, happened, now).await
+        self.try_to_log(pickup, before).await;
+        self.log(&facts, vec![Happened::AddressBlocked], now).await
     }
 
     /// Opens the message for who holds link and session. Changes nothing.
