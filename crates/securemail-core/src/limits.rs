@@ -19,6 +19,9 @@ pub const TXT_OCTETS_MAX: usize = 4096;
 pub const TXT_RECORDS_MAX: usize = 64;
 /// Seconds that an MTA-STS policy may take to come (RFC 8461, section 3.3, suggests this).
 pub const STS_FETCH_SECS_MAX: u64 = 60;
+/// Seconds after a fetch of an MTA-STS policy failed in which it is not asked for again (RFC 8461, section
+/// 3.3, wants five minutes at least): a policy host that says nothing costs a minute each time.
+pub const STS_FETCH_AGAIN_SECS: u64 = 300;
 /// Octets of an MTA-STS policy (RFC 8461, section 3.3, suggests this).
 pub const STS_POLICY_OCTETS_MAX: usize = 64 * 1024;
 /// Seconds that an MTA-STS policy may live: one year (RFC 8461, section 3.2).

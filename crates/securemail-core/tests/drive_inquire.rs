@@ -1,16 +1,20 @@
-//! What an inquiry keeps in domain memory: policies that are policies.
+//! What an inquiry keeps in domain memory: policies that are policies, and fetches that failed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use securemail_core::backend::{Clock, DomainMemory, FetchError, FetchedPolicy, PolicyFetcher};
+use securemail_core::backend::{
+    Clock, DomainMemory, FetchError, FetchedPolicy, PolicyFetcher, TransportPolicy,
+};
 use securemail_core::drive::Inquirer;
-use securemail_core::route::{Evidence, MessageFacts};
+use securemail_core::route::{
+    Decision, Evidence, MessageFacts, Route, Rule, StandardPolicy, learn,
+};
 use securemail_core::vocab::{DnsName, Outcome, Profile, RecordKind, Security};
 use securemail_testkit::memory::MemoryDomainMemory;
 use securemail_testkit::scripted::ScriptedDns;
 use securemail_testkit::sim::ManualClock;
-use std::sync::Mutex;
 
 const ENFORCE: &str = "version: STSv1\nmode: enforce\nmax_age: 604800\nmx: mx.host.example\n";
 
@@ -66,6 +70,10 @@ impl World {
             .put(&owner, RecordKind::Txt, outcome, Security::Insecure);
     }
 
+    async fn decide(&self) -> Decision {
+        StandardPolicy::default().decide(&self.inquire().await, self.clock.now())
+    }
+
     async fn inquire(&self) -> Evidence {
         let inquirer = Inquirer {
             resolver: self.dns.clone(),
@@ -100,4 +108,64 @@ async fn what_is_not_a_policy_does_not_replace_one() {
     world.inquire().await;
     assert_eq!(world.host.asked(), 2);
     assert_eq!(world.memory.policy(&domain()).await.unwrap(), kept);
+}
+
+#[tokio::test]
+async fn a_fetch_that_failed_is_not_made_again_for_five_minutes() {
+    for failure in [Err(FetchError::Unreachable), Ok("<html>It works!</html>")] {
+        let world = World::new();
+        world.announce("1");
+        world.host.serve(failure);
+        let first = world.decide().await;
+        world.clock.advance(Duration::from_secs(299));
+        assert_eq!(world.decide().await.findings, first.findings);
+        assert_eq!(world.host.asked(), 1);
+        world.clock.advance(Duration::from_secs(1));
+        world.inquire().await;
+        assert_eq!(world.host.asked(), 2);
+    }
+}
+
+#[tokio::test]
+async fn another_id_is_fetched_at_once() {
+    let world = World::new();
+    world.announce("1");
+    world.host.serve(Err(FetchError::Unreachable));
+    world.inquire().await;
+    world.announce("2");
+    world.host.serve(Ok(ENFORCE));
+    world.inquire().await;
+    assert_eq!(world.host.asked(), 2);
+    let kept = world.memory.policy(&domain()).await.unwrap();
+    assert_eq!(kept.map(|kept| kept.id), Some("2".to_owned()));
+}
+
+#[tokio::test]
+async fn while_a_fetch_is_not_made_again_the_policy_in_force_applies() {
+    let world = World::new();
+    world.announce("1");
+    world.inquire().await;
+    world.announce("2");
+    world.host.serve(Err(FetchError::Certificate));
+    world.inquire().await;
+    let decision = world.decide().await;
+    assert_eq!(world.host.asked(), 2);
+    let rules: Vec<Rule> = decision.findings.iter().map(|f| f.rule).collect();
+    assert!(rules.contains(&Rule::P10), "{decision}");
+    assert!(matches!(decision.route, Route::Deliver(_)), "{decision}");
+}
+
+/// What a round learns afterwards does not take the failure back.
+#[tokio::test]
+async fn a_failed_fetch_is_still_known_after_a_round() {
+    let world = World::new();
+    world.announce("1");
+    world.host.serve(Err(FetchError::Unreachable));
+    let evidence = world.inquire().await;
+    let now = world.clock.now();
+    let decision = StandardPolicy::default().decide(&evidence, now);
+    let learnt = learn(evidence.history.clone(), &evidence, &decision, None, now);
+    world.memory.remember(&domain(), &learnt).await.unwrap();
+    world.inquire().await;
+    assert_eq!(world.host.asked(), 1);
 }

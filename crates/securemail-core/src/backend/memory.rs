@@ -6,6 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::FetchError;
 use crate::StoreError;
 use crate::vocab::{DnsName, Profile, UnixTime};
 
@@ -53,6 +54,8 @@ pub struct DomainHistory {
     pub mx_secure_at: Option<UnixTime>,
     /// Until when it would be a fall if no MTA-STS policy could be found: one in mode enforce was seen.
     pub sts_enforced_until: Option<UnixTime>,
+    /// The last MTA-STS policy that could not be fetched, so that it is not asked for again at once.
+    pub sts_failed: Option<FailedFetch>,
     /// When the set of MX hosts was first seen as it is now.
     pub mx_set_since: Option<UnixTime>,
     /// That set, sorted.
@@ -62,6 +65,17 @@ pub struct DomainHistory {
     pub no_path: BTreeMap<Profile, Span>,
     /// When the domain was denied without proof; `None` while it is there.
     pub absent: Option<Span>,
+}
+
+/// An MTA-STS policy that is announced and could not be fetched.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FailedFetch {
+    /// The `id` of the TXT record at that time.
+    pub id: String,
+    /// When the fetch ended.
+    pub at: UnixTime,
+    /// Why there is no policy.
+    pub error: FetchError,
 }
 
 /// From when to when something was seen to be so, as far as anybody looked.

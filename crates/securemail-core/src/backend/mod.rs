@@ -21,7 +21,7 @@ mod vault;
 pub use audit::{AuditSink, EventPage, NewEvent, StoredEvent};
 pub use directory::Directory;
 pub use keys::{KeyError, KeyPurpose, KeyRef, KeyStore, MasterKey, WrappedKey};
-pub use memory::{CachedPolicy, DomainHistory, DomainMemory, HostHistory, Span};
+pub use memory::{CachedPolicy, DomainHistory, DomainMemory, FailedFetch, HostHistory, Span};
 pub use notifier::{CodeMessage, Notifier, NotifyError, Receipt};
 pub use pickups::{AddressPrefix, PickupRecord, Pickups};
 pub use policy::TransportPolicy;

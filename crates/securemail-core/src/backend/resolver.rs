@@ -73,6 +73,9 @@ pub enum FetchError {
     /// The media type was not `text/plain`.
     #[error("the policy is not text/plain")]
     MediaType,
+    /// What was served is not a policy.
+    #[error("what the policy host serves is not a policy")]
+    Malformed,
     /// More than 64 KiB came.
     #[error("the policy is larger than 64 KiB")]
     TooLarge,

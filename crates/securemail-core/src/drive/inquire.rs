@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use crate::StoreError;
 use crate::backend::{Clock, DomainMemory, PolicyFetcher, Resolver};
-use crate::route::{Ask, AskReply, Evidence, Inquiry, MessageFacts, Step, StsPolicy};
+use crate::route::{Ask, AskReply, Evidence, Inquiry, MessageFacts, Step};
 use crate::vocab::{DnsName, Profile};
 
 /// Finds out what is known of a domain. An integrator uses it to explain a route before sending.
@@ -50,13 +50,25 @@ impl Inquirer {
                 Step::Done(evidence) => break *evidence,
             }
         };
-        // What is not a policy must not replace one that is in force (RFC 8461, section 3.3).
-        if let Some(Ok(policy)) = &evidence.sts.fetched
-            && StsPolicy::parse(&policy.body).is_ok()
-        {
+        if let Some(policy) = evidence.fetched_policy() {
             self.memory.put_policy(domain, policy).await?;
         }
-        Ok(evidence)
+        Ok(self.remember_failed_fetch(evidence).await)
+    }
+
+    /// So that a policy host that is down does not cost its time again with each recipient.
+    async fn remember_failed_fetch(&self, mut evidence: Evidence) -> Evidence {
+        let Some(failed) = evidence.failed_fetch(self.clock.now()) else {
+            return evidence;
+        };
+        let mut history = evidence.history.take().unwrap_or_default();
+        history.sts_failed = Some(failed);
+        // A memory that takes nothing costs time, and nothing else.
+        if let Err(error) = self.memory.remember(&evidence.domain, &history).await {
+            tracing::warn!(%error, "a policy that could not be fetched could not be remembered");
+        }
+        evidence.history = Some(history);
+        evidence
     }
 
     async fn ask(&self, ask: Ask) -> (Ask, AskReply) {

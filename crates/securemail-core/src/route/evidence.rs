@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{StsPolicy, facts};
 use crate::backend::{
-    CachedPolicy, DomainHistory, FetchError, RecipientOutcome, SessionOutcome, VantageView,
+    CachedPolicy, DomainHistory, FailedFetch, FetchError, RecipientOutcome, SessionOutcome,
+    VantageView,
 };
 use crate::vocab::{Answer, DnsName, Profile, Question, Reply, UnixTime};
 
@@ -128,6 +130,21 @@ impl Evidence {
     #[must_use]
     pub fn with_port(self, port: u16) -> Self {
         Self { port, ..self }
+    }
+
+    /// The policy that was fetched now, if it is one; what is not must not replace one that is in force
+    /// (RFC 8461, section 3.3).
+    #[must_use]
+    pub fn fetched_policy(&self) -> Option<&CachedPolicy> {
+        let fetched = self.sts.fetched.as_ref()?.as_ref().ok()?;
+        StsPolicy::parse(&fetched.body).is_ok().then_some(fetched)
+    }
+
+    /// The fetch that was made now, up to `at`, if it gave no policy. Remembered, it is not made again for
+    /// five minutes (RFC 8461, section 3.3).
+    #[must_use]
+    pub fn failed_fetch(&self, at: UnixTime) -> Option<FailedFetch> {
+        facts::failed_fetch(self, at)
     }
 
     /// The answer to `question`, if it was asked.

@@ -4,13 +4,14 @@
 //! so nothing can be judged that was not asked.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::mta_sts::{StsMode, StsPolicy, announced_id};
 use super::{Evidence, Rule};
-use crate::backend::{CachedPolicy, FetchError};
-use crate::limits::{ADDRESSES_PER_HOST_MAX, ALIAS_HOPS_MAX, MX_HOSTS_MAX};
+use crate::backend::{CachedPolicy, FailedFetch, FetchError};
+use crate::limits::{ADDRESSES_PER_HOST_MAX, ALIAS_HOPS_MAX, MX_HOSTS_MAX, STS_FETCH_AGAIN_SECS};
 use crate::vocab::{
     Answer, DnsName, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, Tlsa,
     UnixTime,
@@ -415,13 +416,39 @@ pub(super) fn sts(evidence: &Evidence, now: UnixTime) -> Result<StsFacts, Questi
         return Ok(applied(policy, Rule::P08));
     }
     Ok(match &evidence.sts.fetched {
-        None => StsFacts::Fetch(id),
+        None => match failed_lately(evidence, &id, now) {
+            Some(error) => fall_back(Rule::P10, of_fetch(error)),
+            None => StsFacts::Fetch(id),
+        },
         Some(Ok(fetched)) => match parsed(fetched) {
             Some(policy) => applied(policy, Rule::P09),
             None => fall_back(Rule::P10, Rule::P19),
         },
         Some(Err(error)) => fall_back(Rule::P10, of_fetch(error)),
     })
+}
+
+/// A fetch that failed so lately that it is not made again (RFC 8461, section 3.3).
+fn failed_lately<'a>(evidence: &'a Evidence, id: &str, now: UnixTime) -> Option<&'a FetchError> {
+    let failed = evidence.history.as_ref()?.sts_failed.as_ref()?;
+    let again = failed.at.plus(Duration::from_secs(STS_FETCH_AGAIN_SECS));
+    (failed.id == id && failed.at <= now && now < again).then_some(&failed.error)
+}
+
+/// The fetch of this inquiry, if it gave no policy; it ended at `at`.
+pub(super) fn failed_fetch(evidence: &Evidence, at: UnixTime) -> Option<FailedFetch> {
+    let error = match evidence.sts.fetched.as_ref()? {
+        Ok(fetched) if parsed(fetched).is_some() => return None,
+        Ok(_) => FetchError::Malformed,
+        Err(error) => error.clone(),
+    };
+    let owner = evidence.domain.below("_mta-sts").ok()?;
+    let chain = walk(evidence, &owner, RecordKind::Txt).ok()?;
+    let Outcome::Txt(records) = &chain.answer.outcome else {
+        return None;
+    };
+    let id = announced_id(records)?;
+    Some(FailedFetch { id, at, error })
 }
 
 fn parsed(policy: &CachedPolicy) -> Option<StsPolicy> {
@@ -442,6 +469,7 @@ const fn of_fetch(error: &FetchError) -> Rule {
         FetchError::Status(300..=399) => Rule::P13,
         FetchError::Status(_) => Rule::P14,
         FetchError::MediaType => Rule::P15,
+        FetchError::Malformed => Rule::P19,
         FetchError::TooLarge => Rule::P16,
         FetchError::Unreachable => Rule::P11,
     }
