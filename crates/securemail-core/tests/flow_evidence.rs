@@ -2,8 +2,10 @@
 
 mod flow_world;
 
-use flow_world::{DAY, HOUR, MINUTE, World, defers, message, message_with, refuses};
-use securemail_core::backend::{RecipientOutcome, SessionOutcome};
+use flow_world::{DAY, HOME, HOUR, MINUTE, SECOND, World, defers, message, message_with, refuses};
+use securemail_core::backend::{
+    DomainHistory, DomainMemory, HostHistory, RecipientOutcome, SessionOutcome,
+};
 use securemail_core::ledger::{EventName, Fact};
 use securemail_core::route::{PeerFailure, Route};
 use securemail_core::vocab::sha256;
@@ -131,6 +133,99 @@ async fn each_session_that_may_have_taken_it_names_its_own_octets() {
     assert_eq!(named[0], Some(&*digest(&got[0].octets)));
     assert_eq!(named[1], Some(&*digest(&got[1].octets)));
     assert_ne!(named[0], named[1], "the second is marked");
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_notice_is_told_of_its_message_and_recipient() {
+    let world = World::new().await;
+    world.proved("proved.example", "mx.proved.example", HostScript::takes());
+    let plain = HostScript::ends(SessionOutcome::NoStartTls(None));
+    for (domain, host) in [
+        ("open.example", "mx.open.example"),
+        ("shut.example", "mx.shut.example"),
+    ] {
+        world.unsigned(domain, host, plain.clone());
+    }
+    let at = |host| flow_world::name(host);
+    world
+        .transport
+        .notice_host(&at("mx.open.example"), HostScript::takes());
+    world
+        .transport
+        .notice_host(&at("mx.shut.example"), HostScript::says(refuses()));
+    world.phone("ole@open.example").await;
+    world.phone("sam@shut.example").await;
+    let to = ["eva@proved.example", "ole@open.example", "sam@shut.example"];
+    world.submit(message(&to)).await;
+    world.work_after(HOUR).await;
+    let message = world.logged(EventName::RelayIntent).await[0].queue;
+    for (name, recipient) in [
+        (EventName::NotificationDelivered, 1),
+        (EventName::ConsignmentNotificationFailure, 2),
+    ] {
+        let events = world.logged(name).await;
+        assert_eq!(events.len(), 1, "{name}");
+        assert_eq!(events[0].queue, message, "{name}");
+        assert_eq!(events[0].recipient, Some(recipient), "{name}");
+        assert_eq!(
+            events[0].fact(Fact::Recipient),
+            Some(to[usize::from(recipient)])
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_does_not_reach_its_sender_leaves_a_trace_of_its_message() {
+    let world = World::new().await;
+    world.proved("proved.example", "mx.proved.example", HostScript::takes());
+    world.absent("absent.example");
+    world.proved("gemeente.example", HOME, HostScript::says(refuses()));
+    let reply = world
+        .submit(message(&["eva@proved.example", "abe@absent.example"]))
+        .await;
+    assert_eq!(reply.code(), 250, "{reply}");
+    world.work_after(MINUTE).await;
+    assert!(world.mails_home().is_empty());
+    let message = world.logged(EventName::RelayIntent).await[0].queue;
+    let given_up = world.logged(EventName::SenderNotInformed).await;
+    assert_eq!(given_up.len(), 1);
+    assert_eq!(given_up[0].queue, message);
+    assert_eq!(given_up[0].recipient, Some(1));
+    assert_eq!(
+        given_up[0].fact(Fact::Sender),
+        Some("<jan@gemeente.example>")
+    );
+    assert_eq!(given_up[0].fact(Fact::Reply), Some("550 no such mailbox"));
+}
+
+#[tokio::test]
+async fn two_rounds_at_once_do_not_forget_what_the_other_saw() {
+    let world = World::new().await;
+    let slow = HostScript::takes().after(10 * SECOND, SECOND);
+    world.proved("proved.example", "mx.proved.example", slow);
+    let relay = world.relay.clone();
+    let submitted =
+        tokio::spawn(async move { relay.submit(message(&["eva@proved.example"])).await });
+    world.pass(2 * SECOND).await;
+    // What another round learns while this one waits for its host.
+    let domain = flow_world::name("proved.example");
+    let other = HostHistory {
+        host: flow_world::name("mx2.proved.example"),
+        authority: 4,
+        authentication: 3,
+        seen: world.now(),
+        best_at: world.now(),
+    };
+    let seen = DomainHistory {
+        hosts: vec![other.clone()],
+        ..DomainHistory::default()
+    };
+    world.memory.remember(&domain, &seen).await.unwrap();
+    world.pass(20 * SECOND).await;
+    assert_eq!(submitted.await.unwrap().code(), 250);
+    let known = world.memory.recall(&domain).await.unwrap().unwrap();
+    assert_eq!(known.hosts.len(), 2, "{known:?}");
+    assert!(known.hosts.contains(&other), "{known:?}");
 }
 
 fn digest(octets: &[u8]) -> String {

@@ -114,6 +114,6 @@ pub(super) fn about(tell: &Tell) -> DeliveryKey {
     DeliveryKey {
         tenant: tell.facts.tenant.clone(),
         queue: tell.facts.queue,
-        recipient: 0,
+        recipient: tell.facts.recipient_number,
     }
 }

@@ -72,18 +72,19 @@ impl DeliveryRecord {
         }
     }
 
-    /// Adds a session; only the latest are kept, since the policy looks no further back.
+    /// Adds a session. Only the latest are kept, since the policy looks no further back; but one that
+    /// ended without its reply goes last, since what follows it is a possible duplicate for good.
     pub(super) fn note(&mut self, attempt: AttemptEvidence) {
         self.attempts.push(attempt);
-        let surplus = self.attempts.len().saturating_sub(Self::ATTEMPTS_KEPT);
-        self.attempts.drain(..surplus);
+        while self.attempts.len() > Self::ATTEMPTS_KEPT {
+            let goes = self.attempts.iter().position(|one| !is_unconfirmed(one));
+            self.attempts.remove(goes.unwrap_or(0));
+        }
     }
 
     /// The peer may have it from a session that ended without its reply (class U).
     pub(super) fn may_have_arrived(&self) -> bool {
-        let unconfirmed =
-            |attempt: &AttemptEvidence| attempt.recipient == Some(RecipientOutcome::Unconfirmed);
-        self.attempts.iter().any(unconfirmed)
+        self.attempts.iter().any(is_unconfirmed)
     }
 
     /// `content` as it goes out now: marked where the peer may have it already.
@@ -96,6 +97,10 @@ impl DeliveryRecord {
     }
 
     const ATTEMPTS_KEPT: usize = 40;
+}
+
+fn is_unconfirmed(attempt: &AttemptEvidence) -> bool {
+    attempt.recipient == Some(RecipientOutcome::Unconfirmed)
 }
 
 impl Relay {
@@ -142,5 +147,39 @@ pub(super) const fn covers(state: DeliveryState) -> bool {
     match state {
         DeliveryState::Queued | DeliveryState::Sent | DeliveryState::Vaulted => true,
         DeliveryState::Bounced | DeliveryState::Intended | DeliveryState::Released => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::SessionOutcome;
+    use crate::vocab::{DnsName, Reply};
+
+    fn attempt(recipient: RecipientOutcome) -> AttemptEvidence {
+        AttemptEvidence {
+            host: DnsName::parse("mx.example.org").unwrap(),
+            at: UnixTime::from_secs(1_795_255_200),
+            outcome: SessionOutcome::Completed,
+            recipient: Some(recipient),
+        }
+    }
+
+    #[test]
+    fn a_possible_duplicate_stays_one_however_often_it_is_tried() {
+        let later = RecipientOutcome::Deferred(Reply::new(451, None, "later"));
+        let mut record = DeliveryRecord::new(Address::parse("eva@example.org").unwrap());
+        record.note(attempt(later.clone()));
+        assert!(!record.may_have_arrived());
+        record.note(attempt(RecipientOutcome::Unconfirmed));
+        for _ in 0..10 * DeliveryRecord::ATTEMPTS_KEPT {
+            record.note(attempt(later.clone()));
+        }
+        assert!(record.may_have_arrived());
+        assert_eq!(record.attempts.len(), DeliveryRecord::ATTEMPTS_KEPT);
+        for _ in 0..10 * DeliveryRecord::ATTEMPTS_KEPT {
+            record.note(attempt(RecipientOutcome::Unconfirmed));
+        }
+        assert_eq!(record.attempts.len(), DeliveryRecord::ATTEMPTS_KEPT);
     }
 }

@@ -4,11 +4,12 @@ use std::sync::PoisonError;
 
 use super::Relay;
 use super::deliver::Delivery;
+use super::item::ItemHeader;
 use super::submission::{Screened, try_later};
 use crate::backend::{AttemptReport, KeyError, NewEvent, RecipientOutcome};
 use crate::ledger::{Event, EventName, Log};
 use crate::route::{Decision, Route, Rule};
-use crate::vocab::{Reply, TenantId};
+use crate::vocab::{Reply, ReversePath, TenantId};
 
 impl Relay {
     /// The log of a tenant.
@@ -118,9 +119,39 @@ impl Relay {
         self.entries(&delivery.log, [self.about(name, delivery).reason(words)])
     }
 
-    /// A notice went out, or did not.
-    pub(super) fn on_notice(&self, delivery: &Delivery, name: EventName) -> Vec<NewEvent> {
-        self.entries(&delivery.log, [self.about(name, delivery)])
+    /// A notice went out, or did not. It is told of the message that the notice is about.
+    pub(super) fn on_notice(
+        &self,
+        header: &ItemHeader,
+        delivery: &Delivery,
+        name: EventName,
+    ) -> Vec<NewEvent> {
+        let message = header.about.as_ref().unwrap_or(&delivery.lease.delivery);
+        let event = Event::new(name, self.now(), message.queue)
+            .recipient(message.recipient, &delivery.record.recipient);
+        self.entries(&delivery.log, [event])
+    }
+
+    /// A mail to the sender is given up: who handed the message in does not know what became of it.
+    pub(super) fn on_sender_not_informed(
+        &self,
+        header: &ItemHeader,
+        delivery: &Delivery,
+    ) -> Vec<NewEvent> {
+        let message = header.about.as_ref().unwrap_or(&delivery.lease.delivery);
+        tracing::error!(
+            queue_id = %message,
+            "a report to the sender cannot be delivered and is given up; tell them yourself"
+        );
+        let sender = ReversePath::Mailbox(delivery.record.recipient.clone());
+        let event = Event::new(EventName::SenderNotInformed, self.now(), message.queue)
+            .recipient_number(message.recipient)
+            .sender(&sender);
+        let event = match last_reply(delivery) {
+            Some(reply) => event.reply(reply),
+            None => event.reason("no way to the sender was found in time"),
+        };
+        self.entries(&delivery.log, [event])
     }
 
     /// The decision, with all that makes it again.
@@ -163,4 +194,14 @@ fn is_own_fault(decision: &Decision) -> bool {
         .findings
         .iter()
         .any(|found| found.rule == Rule::F01)
+}
+
+/// What the last host said, where it came to that.
+fn last_reply(delivery: &Delivery) -> Option<&Reply> {
+    match delivery.record.attempts.last()?.recipient.as_ref()? {
+        RecipientOutcome::Deferred(reply)
+        | RecipientOutcome::HandedOver(reply)
+        | RecipientOutcome::Refused(reply) => Some(reply),
+        RecipientOutcome::NotTried | RecipientOutcome::Unconfirmed => None,
+    }
 }

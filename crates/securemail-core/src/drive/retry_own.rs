@@ -82,7 +82,7 @@ impl Relay {
         delivery: &Delivery,
     ) -> Result<(), StoreError> {
         let events = match class {
-            ItemClass::Notice => self.on_notice(delivery, EventName::NotificationDelivered),
+            ItemClass::Notice => self.on_notice(header, delivery, EventName::NotificationDelivered),
             ItemClass::SenderMail | ItemClass::Content => Vec::new(),
         };
         if let (ItemClass::Notice, Some(key)) = (class, vault_key(header, delivery)) {
@@ -101,9 +101,10 @@ impl Relay {
     ) -> Result<(), StoreError> {
         let events = match class {
             ItemClass::Notice => {
-                self.on_notice(delivery, EventName::ConsignmentNotificationFailure)
+                self.on_notice(header, delivery, EventName::ConsignmentNotificationFailure)
             }
-            ItemClass::SenderMail | ItemClass::Content => Vec::new(),
+            ItemClass::SenderMail => self.on_sender_not_informed(header, delivery),
+            ItemClass::Content => Vec::new(),
         };
         if let (ItemClass::Notice, Some(key)) = (class, vault_key(header, delivery)) {
             let refused = self.pickups.notice_refused(&key).await;

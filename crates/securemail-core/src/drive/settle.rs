@@ -6,9 +6,9 @@ use super::Relay;
 use super::deliver::{Delivery, Verdict};
 use super::item::ItemHeader;
 use crate::StoreError;
-use crate::backend::{Due, HandedOver, Lease, NewEvent, Settlement};
+use crate::backend::{DomainHistory, Due, HandedOver, Lease, NewEvent, Settlement};
 use crate::route::{self, Route};
-use crate::vocab::{Content, UnixTime};
+use crate::vocab::{Content, DnsName, UnixTime};
 
 impl Relay {
     /// Writes down how an attempt ended.
@@ -117,14 +117,25 @@ impl Relay {
             Verdict::CalledOff => return,
         };
         let evidence = &delivery.evidence;
-        let known = evidence.history.clone();
-        let learnt = route::learn(known, evidence, decision, proof, self.now());
-        if evidence.history.as_ref() == Some(&learnt) {
-            return;
+        let learnt = |known| route::learn(known, evidence, decision, proof, self.now());
+        let key = &delivery.lease.delivery;
+        if let Err(error) = self.remember(&evidence.domain, learnt).await {
+            tracing::warn!(queue_id = %key, %error, "what was seen of the domain could not be remembered");
         }
-        let domain = &evidence.domain;
-        if let Err(error) = self.parts.inquirer.memory.remember(domain, &learnt).await {
-            tracing::warn!(%domain, %error, "what was seen of the domain could not be remembered");
+    }
+
+    /// Adds to what is known of a domain now: another round may have seen something meanwhile.
+    async fn remember(
+        &self,
+        domain: &DnsName,
+        learn: impl Fn(Option<DomainHistory>) -> DomainHistory,
+    ) -> Result<(), StoreError> {
+        let memory = &self.parts.inquirer.memory;
+        let known = memory.recall(domain).await?;
+        let learnt = learn(known.clone());
+        if known.as_ref() == Some(&learnt) {
+            return Ok(());
         }
+        memory.remember(domain, &learnt).await
     }
 }

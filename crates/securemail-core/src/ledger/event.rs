@@ -122,6 +122,8 @@ named! {
         Released = "released",
         /// A report about a failure is on its way to the sender.
         SenderInformed = "senderInformed",
+        /// No report to the sender could be delivered; it was given up, and the operator was called.
+        SenderNotInformed = "senderNotInformed",
         /// It is held because of something that an attack would look like; the operator was called.
         Suspicious = "suspicious",
     }
@@ -241,6 +243,12 @@ impl Event {
         self.recipient = Some(number);
         self.find_by.push(FindBy::recipient(address));
         self.fact(Fact::Recipient, address)
+    }
+
+    /// It is about the recipient who has this number in the envelope, whose address is not at hand.
+    pub const fn recipient_number(mut self, number: u16) -> Self {
+        self.recipient = Some(number);
+        self
     }
 
     /// The reverse-path. The event is found by it.

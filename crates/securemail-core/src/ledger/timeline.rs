@@ -93,6 +93,7 @@ const fn words(name: EventName) -> &'static str {
         EventName::RelayUnconfirmed => "unclear whether the host has it",
         EventName::Released => "released by the sender",
         EventName::SenderInformed => "sender informed",
+        EventName::SenderNotInformed => "sender could not be informed; operator called",
         EventName::Suspicious => "held as suspicious; operator called",
     }
 }
