@@ -1,11 +1,13 @@
 //! Explains how mail to a domain would go.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use securemail_core::backend::{Clock, TransportPolicy};
-use securemail_core::route::{Decision, Evidence, MessageFacts, StandardPolicy, exit_code};
+use securemail_core::route::{Decided, MessageFacts, StandardPolicy, exit_code};
 use securemail_core::vocab::DnsName;
 use serde::Serialize;
 
@@ -20,11 +22,14 @@ const USAGE: u8 = 2;
 /// Could not tell.
 const UNKNOWN: u8 = 3;
 
-/// Evidence and decision, for `--json`.
+/// A file to replay is no longer than this: DNS answers and policies are bounded too.
+const REPLAY_OCTETS_MAX: u64 = 16 << 20;
+
+/// A decision with all that it came from, and in words, for `--json`.
 #[derive(Serialize)]
 struct Explained<'a> {
-    decision: &'a Decision,
-    evidence: &'a Evidence,
+    #[serde(flatten)]
+    decided: &'a Decided,
     sentence: String,
     advice: Vec<String>,
 }
@@ -45,16 +50,12 @@ pub async fn check(domain: &str, config: Option<&Path>, connect: bool, json: boo
         Err(error) => return terminal::fail(USAGE, &error.to_string()),
     };
     match decide(&settings, &domain, connect).await {
-        Ok((evidence, decision)) => report(&evidence, &decision, json),
+        Ok(decided) => report(&decided, json),
         Err(error) => terminal::fail(UNKNOWN, &in_full(&*error)),
     }
 }
 
-async fn decide(
-    settings: &Settings,
-    domain: &DnsName,
-    connect: bool,
-) -> Result<(Evidence, Decision), Trouble> {
+async fn decide(settings: &Settings, domain: &DnsName, connect: bool) -> Result<Decided, Trouble> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     resolver(settings, clock.clone())?.probe().await?;
     let (store, _) = open_log(settings).await?;
@@ -68,14 +69,46 @@ async fn decide(
     if connect {
         decision = probe::probe(settings, &standard, &mut evidence, decision, &*clock).await?;
     }
-    Ok((evidence, decision))
+    Ok(Decided {
+        decision,
+        evidence,
+        settings: standard.settings().clone(),
+    })
 }
 
-fn report(evidence: &Evidence, decision: &Decision, json: bool) -> ExitCode {
+/// `check --replay`: decides again from what `--json` printed.
+pub fn replay(file: &Path) -> ExitCode {
+    let decided = match read_decided(file) {
+        Ok(decided) => decided,
+        Err(error) => {
+            let name = file.display();
+            return terminal::fail(USAGE, &format!("{name}: {}", in_full(&*error)));
+        }
+    };
+    let again = decided.again();
+    terminal::say(&again.to_string());
+    if again != decided.decision {
+        return terminal::fail(
+            UNKNOWN,
+            "that is not the decision in the file: it was changed, or another version made it",
+        );
+    }
+    ExitCode::from(exit_code(&again))
+}
+
+fn read_decided(file: &Path) -> Result<Decided, Trouble> {
+    let mut text = String::new();
+    File::open(file)?
+        .take(REPLAY_OCTETS_MAX)
+        .read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn report(decided: &Decided, json: bool) -> ExitCode {
+    let decision = &decided.decision;
     if json {
         let explained = Explained {
-            decision,
-            evidence,
+            decided,
             sentence: decision.sentence(),
             advice: decision.advice(),
         };

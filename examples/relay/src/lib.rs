@@ -27,7 +27,7 @@ mod tls;
 mod web;
 
 pub use assemble::Trouble;
-pub use check::check;
+pub use check::{check, replay};
 pub use demo::demo;
 pub use events::events;
 pub use retrieval::retrieve;

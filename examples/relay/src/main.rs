@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use securemail_relay::{check, check_settings, demo, events, explain, fail, run};
+use securemail_relay::{check, check_settings, demo, events, explain, fail, replay, run};
 
 /// A mail relay that hands messages over only where it is proved who takes them.
 #[derive(Debug, Parser)]
@@ -34,7 +34,8 @@ enum Command {
     /// Explain how mail to a domain would go: 0 direct, 10 vault, 20 refused, 30 held, 3 unknown.
     Check {
         /// The recipient domain.
-        domain: String,
+        #[arg(required_unless_present = "replay")]
+        domain: Option<String>,
         /// The settings file; without it the system's resolver is used.
         #[arg(long)]
         config: Option<PathBuf>,
@@ -44,6 +45,9 @@ enum Command {
         /// Print evidence and decision as JSON.
         #[arg(long)]
         json: bool,
+        /// Decide again from what `--json` printed into this file; nothing is asked of the network.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["domain", "config", "connect", "json"])]
+        replay: Option<PathBuf>,
     },
     /// Show what happened to a message, or to the messages for a recipient.
     Events {
@@ -93,11 +97,23 @@ fn main() -> ExitCode {
             Command::Run { config: None } => explain(),
             Command::Demo { once } => demo(once).await,
             Command::Check {
+                replay: Some(file), ..
+            } => replay(&file),
+            Command::Check {
                 domain,
                 config,
                 connect,
                 json,
-            } => check(&domain, config.as_deref(), connect, json).await,
+                replay: None,
+            } => {
+                check(
+                    &domain.unwrap_or_default(),
+                    config.as_deref(),
+                    connect,
+                    json,
+                )
+                .await
+            }
             Command::Events {
                 config,
                 tenant,

@@ -223,6 +223,20 @@ async fn check_answers_in_words_and_in_codes() {
         "{json}"
     );
 
+    let file = place.folder().join("decided.json");
+    fs::write(&file, &said.out).unwrap();
+    let replay = |file: &Path| relay(&["check", "--replay", file.to_str().unwrap()]);
+    ended(&replay(&file), 0, &["proved.test", "DANE"]);
+    let changed = said
+        .out
+        .replacen("\"fresh_until\": 1", "\"fresh_until\": 2", 1);
+    assert_ne!(changed, said.out);
+    fs::write(&file, changed).unwrap();
+    ended(&replay(&file), 3, &["not the decision in the file"]);
+    fs::write(&file, "{}").unwrap();
+    ended(&replay(&file), 2, &["decided.json", "missing field"]);
+    ended(&relay(&["check"]), 2, &["DOMAIN"]);
+
     assert!(world.proved.messages().is_empty(), "check sent something");
     world.dns.inject(Fault::Code {
         name: "proved.test.".to_owned(),
