@@ -144,7 +144,7 @@ impl Place {
     /// Starts the relay; what it said, where it ended instead of serving.
     pub(crate) fn try_start(&self) -> Result<Running, String> {
         let file = self.write();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_securemail-relay"))
+        let mut child = Command::new(program())
             .args(["run", "--config"])
             .arg(&file)
             .stdin(Stdio::null())
@@ -179,6 +179,11 @@ impl Place {
     }
 }
 
+/// The relay's binary. A package that only borrows this world has none, and starts the relay inside.
+fn program() -> &'static str {
+    option_env!("CARGO_BIN_EXE_securemail-relay").expect("this package has the relay's binary")
+}
+
 /// What the binary said before it ended.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -193,7 +198,7 @@ pub(crate) fn relay(arguments: &[&str]) -> Said {
         status,
         stdout,
         stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_securemail-relay"))
+    } = Command::new(program())
         .args(arguments)
         .stdin(Stdio::null())
         .output()
