@@ -7,10 +7,13 @@ use crate::failure::Failure;
 use crate::steps::{command, output_of, run};
 
 /// A program that proves that its Debian package is there.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 14] = [
+    ("chromedriver", "chromium-driver"),
+    ("chromium", "chromium"),
     ("dig", "bind9-dnsutils"),
     ("ip", "iproute2"),
     ("ldns-signzone", "ldnsutils"),
+    ("nginx", "nginx-light"),
     ("nsd", "nsd"),
     ("openssl", "openssl"),
     ("postfix", "postfix"),

@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use common::smtp::client_config;
+use common::visitor::client_config;
 use common::visitor::{Visitor, between};
 use common::world::{World, arrival, contains};
 use common::{ANNA, NUMBER, Place, free_port, link_in, message, queue_id};

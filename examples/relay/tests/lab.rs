@@ -1,10 +1,23 @@
 //! The whole relay among real servers: what may arrive arrives, and nothing else leaves.
 
+#[path = "lab/browser.rs"]
+mod browser;
 #[path = "lab/check.rs"]
 mod check;
 #[path = "lab/content.rs"]
 mod content;
 #[path = "lab/deliver.rs"]
 mod deliver;
+#[path = "lab/portal.rs"]
+mod portal;
+#[path = "lab/proxy.rs"]
+mod proxy;
 #[path = "lab/relay.rs"]
 mod relay;
+#[path = "common/visitor.rs"]
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "here only pages are looked at"
+)]
+mod visitor;

@@ -278,7 +278,10 @@ impl Portal {
             Step::Blocked { until } => (
                 StatusCode::TOO_MANY_REQUESTS,
                 words.say("blocked-title"),
-                vec![words.say1("blocked-text", "time", &words.clock(until))],
+                vec![
+                    words.say1("blocked-text", "time", &words.clock(until)),
+                    words.say1("blocked-next", "organisation", organisation),
+                ],
             ),
             Step::Locked => (
                 StatusCode::LOCKED,

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mail_parser::MessageParser;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use securemail_core::backend::DkimAlgorithm;
@@ -155,7 +156,7 @@ async fn divert_open(
         !text.contains("dossier") && !text.contains(MARKER),
         "the notice has nothing of the message",
     )?;
-    let link = link_in(&text).ok_or("the notice has no link")?;
+    let link = link_in(&notice.data).ok_or("the notice has no link")?;
     say("   The message is sealed in the vault. Jan got a notice without anything of it; in it:");
     say(&format!("   {link}"));
     Ok((link, message))
@@ -234,12 +235,12 @@ fn check(holds: bool, what: &str) -> Result<(), Trouble> {
     }
 }
 
-/// The first pickup link, put together again where quoted-printable broke it.
-fn link_in(mail: &str) -> Option<String> {
-    let joined = mail.replace("=\r\n", "").replace("=3D", "=");
-    let start = joined.find("https://")?;
-    let rest = joined.get(start..)?;
-    let end = rest.find(|c: char| c.is_whitespace() || c == '"' || c == '<')?;
+/// The first pickup link of a notice.
+fn link_in(notice: &[u8]) -> Option<String> {
+    let notice = MessageParser::default().parse(notice)?;
+    let text = notice.body_text(0)?;
+    let rest = text.get(text.find("https://")?..)?;
+    let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
     rest.get(..end).map(str::to_owned)
 }
 

@@ -1,6 +1,7 @@
 //! A small Internet in the test's process, and the relay beside it as a process of its own.
 #![allow(
     dead_code,
+    unused_imports,
     clippy::allow_attributes,
     reason = "each test file uses a part"
 )]
@@ -30,6 +31,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use self::smtp::Submitter;
+pub(crate) use self::visitor::link_in;
 use self::world::World;
 
 /// How long anything may take before a test gives up.
@@ -325,16 +327,6 @@ pub(crate) fn delivery(reply: &str) -> DeliveryKey {
         queue: queue_id(reply).parse().unwrap(),
         recipient: 0,
     }
-}
-
-/// The first link in a mail, put together again where quoted-printable broke it.
-pub(crate) fn link_in(mail: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(mail)
-        .replace("=\r\n", "")
-        .replace("=3D", "=");
-    let link = text.split_once("https://")?.1;
-    let end = link.find(|c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>'))?;
-    Some(format!("https://{}", &link[..end]))
 }
 
 pub(crate) fn hex(octets: &[u8]) -> String {

@@ -14,6 +14,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::visitor::client_config;
+
 /// A relay to hand messages to, and who does.
 #[derive(Clone, Debug)]
 pub(crate) struct Submitter {
@@ -120,18 +122,6 @@ fn stuffed(message: &[u8]) -> Vec<u8> {
         octets.extend_from_slice(line);
     }
     octets
-}
-
-/// TLS that trusts this certificate and no other.
-pub(crate) fn client_config(certificate: &CertificateDer<'static>) -> rustls::ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }
 
 fn connector(certificate: &CertificateDer<'static>) -> TlsConnector {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
-
-use super::smtp::client_config;
 
 /// One visitor with his cookies.
 pub(crate) struct Visitor {
@@ -138,10 +137,48 @@ impl Visitor {
     }
 }
 
+/// TLS that trusts this certificate and no other.
+pub(crate) fn client_config(certificate: &CertificateDer<'static>) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
 /// What stands between two texts.
 pub(crate) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     text.split_once(before)?
         .1
         .split_once(after)
         .map(|(inner, _)| inner)
+}
+
+/// The first link in a mail that is quoted-printable (RFC 2045, section 6.7): any octet of it may be
+/// written as its number, and lines are broken within it.
+pub(crate) fn link_in(mail: &[u8]) -> Option<String> {
+    let text = unquoted(&String::from_utf8_lossy(mail));
+    let link = text.split_once("https://")?.1;
+    let end = link.find(|c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>'))?;
+    Some(format!("https://{}", &link[..end]))
+}
+
+fn unquoted(text: &str) -> String {
+    let text = text.replace("=\r\n", "").replace("=\n", "");
+    let mut parts = text.split('=');
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let octet = part.get(..2).map(|digits| u8::from_str_radix(digits, 16));
+        if let Some(Ok(octet)) = octet {
+            whole.push(char::from(octet));
+            whole.push_str(&part[2..]);
+        } else {
+            whole.push('=');
+            whole.push_str(part);
+        }
+    }
+    whole
 }

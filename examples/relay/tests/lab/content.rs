@@ -42,6 +42,7 @@ fn deliver_traced(folder: &Path, limits: &str) -> String {
     let mut relay = Relay::start_with(&Start {
         limits,
         under: &under,
+        ..Start::default()
     });
     let subject = format!("Subject: traced {}", folder.display());
     let body = format!("{CANARY}\n").repeat(200);

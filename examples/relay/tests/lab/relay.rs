@@ -1,7 +1,7 @@
 //! A relay that runs in the lab, as an operator would start it, and swaks as its sender.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -21,6 +21,7 @@ pub(crate) struct Relay {
     pub(crate) lab: Lab,
     pub(crate) folder: TempDir,
     port: u16,
+    web: u16,
     process: Child,
 }
 
@@ -29,6 +30,12 @@ pub(crate) struct Relay {
 pub(crate) struct Start<'a> {
     /// More lines for `[limits]`.
     pub(crate) limits: &'a str,
+    /// `[portal]`, where it is not the relay itself without a proxy.
+    pub(crate) portal: Option<&'a str>,
+    /// `[sms]`, where codes do not go to the terminal.
+    pub(crate) sms: Option<&'a str>,
+    /// Recipients with this number, besides those that every relay of the lab knows.
+    pub(crate) phones: &'a [(&'a str, &'a str)],
     /// A program that runs it, such as strace, with its arguments.
     pub(crate) under: &'a [&'a str],
 }
@@ -41,8 +48,8 @@ impl Relay {
     pub(crate) fn start_with(start: &Start<'_>) -> Self {
         let lab = Lab::here().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let settings = write_settings(&lab, folder.path(), port, start.limits);
+        let (port, web) = (free_port(), free_port());
+        let settings = write_settings(&lab, folder.path(), (port, web), start);
         let log = fs::File::create(folder.path().join("relay.log")).unwrap();
         let words: Vec<&str> = start.under.iter().copied().chain([PROGRAM]).collect();
         let process = Command::new(words[0])
@@ -58,6 +65,7 @@ impl Relay {
             lab,
             folder,
             port,
+            web,
             process,
         };
         relay.wait_until("it listens", |relay| {
@@ -67,6 +75,11 @@ impl Relay {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         relay
+    }
+
+    /// Where the portal listens.
+    pub(crate) fn web(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.web))
     }
 
     /// Everything that the relay writes.
@@ -116,15 +129,27 @@ impl Relay {
         found.unwrap()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "another process needs real time")]
     fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
-        let began = Instant::now();
-        while !is_so(self) {
-            let log = self.log();
-            assert!(began.elapsed() < WAIT_MAX, "not in time: {what}\n{log}");
-            sleep(Duration::from_millis(100));
-        }
+        let came = comes_true(|| is_so(self));
+        assert!(came, "not in time: {what}\n{}", self.log());
     }
+}
+
+/// Waits until it is so.
+pub(crate) fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(comes_true(is_so), "not in time: {what}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process needs real time")]
+fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while !is_so() {
+        if began.elapsed() > WAIT_MAX {
+            return false;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    true
 }
 
 impl Drop for Relay {
@@ -137,7 +162,8 @@ impl Drop for Relay {
 pub(crate) fn command(arguments: &[&str]) -> Output {
     let lab = Lab::here().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let settings = write_settings(&lab, folder.path(), free_port(), "");
+    let ports = (free_port(), free_port());
+    let settings = write_settings(&lab, folder.path(), ports, &Start::default());
     Command::new(PROGRAM)
         .args(arguments)
         .arg("--config")
@@ -165,7 +191,7 @@ pub(crate) fn contains(octets: &[u8], wanted: &str) -> bool {
     String::from_utf8_lossy(octets).contains(wanted)
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -173,19 +199,20 @@ fn free_port() -> u16 {
         .port()
 }
 
-fn write_settings(lab: &Lab, folder: &Path, port: u16, limits: &str) -> PathBuf {
+fn write_settings(lab: &Lab, folder: &Path, (port, web): (u16, u16), start: &Start<'_>) -> PathBuf {
     let data = folder.join("data");
     fs::create_dir_all(&data).unwrap();
     let master_key = folder.join("master.key");
     fs::write(&master_key, PASSWORD_SHA256).unwrap();
     let (vantage, vantage_name) = lab.vantage();
-    let (resolver, web) = (lab.resolver(), free_port());
+    let resolver = lab.resolver();
     let (anchor, ca) = (lab.trust_anchor(), lab.ca_file());
-    let (rsa, ed) = (
-        lab.dkim_key("lab-rsa").unwrap(),
-        lab.dkim_key("lab-ed").unwrap(),
-    );
-    let settings = format!(
+    let rsa = lab.dkim_key("lab-rsa").unwrap();
+    let limits = start.limits;
+    let sms = start.sms.unwrap_or("provider = \"console\"");
+    let own_portal = format!("url = \"https://localhost:{web}\"");
+    let portal = start.portal.unwrap_or(&own_portal);
+    let mut settings = format!(
         r#"
 [relay]
 hostname = "relay.sender.test"
@@ -204,7 +231,7 @@ allow_networks = ["127.0.0.0/8"]
 confirm_after = "1s"
 confirm_absence_after = "1s"
 [portal]
-url = "https://localhost:{web}"
+{portal}
 [notice]
 from = "notice@sender.test"
 dkim_selector = "lab-rsa"
@@ -214,9 +241,25 @@ master_key_file = {master_key:?}
 [limits]
 {limits}
 [sms]
-provider = "console"
+{sms}
+"#
+    );
+    settings.push_str(&tenant(lab, start));
+    let file = folder.join("relay.toml");
+    fs::write(&file, settings).unwrap();
+    file
+}
+
+fn tenant(lab: &Lab, start: &Start<'_>) -> String {
+    let (rsa, ed) = (
+        lab.dkim_key("lab-rsa").unwrap(),
+        lab.dkim_key("lab-ed").unwrap(),
+    );
+    let mut settings = format!(
+        r#"
 [[tenant]]
 name = "clinic"
+display_name = "Kliniek Zuid"
 domains = ["sender.test"]
 [[tenant.account]]
 username = "clinic"
@@ -238,7 +281,10 @@ address = "somebody@expired.test"
 number = "+31612345679"
 "#
     );
-    let file = folder.join("relay.toml");
-    fs::write(&file, settings).unwrap();
-    file
+    for (address, number) in start.phones {
+        settings.push_str(&format!(
+            "[[tenant.phone]]\naddress = \"{address}\"\nnumber = \"{number}\"\n"
+        ));
+    }
+    settings
 }
