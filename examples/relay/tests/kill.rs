@@ -1,0 +1,269 @@
+//! `kill -9` at any moment, again and again, under load: what was acknowledged is not lost, and what
+//! comes twice says so (promise P2).
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::smtp::Submitter;
+use common::world::{World, contains};
+use common::{PATIENCE, Place, TENANT, delivery, link_in, message, queue_id};
+use securemail_core::backend::{AuditSink as _, DeliveryState, Spool as _};
+use securemail_core::ledger;
+use securemail_core::vocab::{UnixTime, VaultId};
+use securemail_store_sqlite::SqliteStore;
+use securemail_testkit::sink::{Received, Sink};
+
+/// Senders that are at it all the time.
+const SUBMITTERS: usize = 12;
+/// Rounds of the normal run.
+const ROUNDS: usize = 12;
+/// How long the relay has to bring everything to its place in the end.
+const DRAIN: Duration = Duration::from_secs(15);
+/// Whose server knows no TLS.
+const JAN: &str = "jan@open.test";
+/// What stands in front of a message that may have come before.
+const MARK: &str = "X-Securemail-Possible-Duplicate:";
+
+/// One message that was answered with 250.
+#[derive(Clone, Debug)]
+struct Taken {
+    id: String,
+    to: &'static str,
+    reply: String,
+}
+
+/// What the senders share.
+#[derive(Default)]
+struct Load {
+    enough: AtomicBool,
+    resubmitted: AtomicUsize,
+    taken: Mutex<Vec<Taken>>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_when_the_relay_is_killed() {
+    let world = World::start().await;
+    let mut place = Place::new(&world);
+    // How soon another process may go on with what a killed one was at.
+    place.set("route.attempt_lease", "\"3s\"");
+    // Shorter than what the slow server takes under load: some attempts go on in flight.
+    place.set("route.budget", "\"3s\"");
+    let mut relay = place.start();
+    let load = Arc::new(Load::default());
+    let senders: Vec<_> = (0..SUBMITTERS)
+        .map(|number| tokio::spawn(send(number, relay.submitter(), load.clone())))
+        .collect();
+    let rounds = rounds();
+    let mut random = seed();
+    for _ in 0..rounds {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let life = Duration::from_millis(200 + (random >> 33) % 3_700);
+        tokio::time::sleep(life).await;
+        relay.kill();
+        relay = place.start();
+    }
+    load.enough.store(true, Ordering::Relaxed);
+    for sender in senders {
+        let ended = sender.await;
+        assert!(ended.is_ok(), "a sender gave up\n{}", relay.log());
+    }
+    let taken = load.taken.lock().unwrap().clone();
+    let waiting = drain(&world, &place.store().await, &taken).await;
+    told(&place, &world, &taken).await;
+    let marked = no_unmarked_copies(&[&world.proved, &world.slow]);
+    drop(relay);
+    let events = verified(&place.store().await).await;
+    let report = format!(
+        "{rounds} kills, {} messages acknowledged, {} resubmissions, {marked} marked copies, \
+         {waiting} still in the spool, {events} events\n",
+        taken.len(),
+        load.resubmitted.load(Ordering::Relaxed),
+    );
+    std::io::Write::write_all(&mut std::io::stdout(), report.as_bytes()).unwrap();
+    // A run in which no kill hit anything shows nothing.
+    assert!(
+        load.resubmitted.load(Ordering::Relaxed) >= rounds / 2,
+        "{report}"
+    );
+    assert!(taken.len() > rounds, "{report}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the long run is asked for so")]
+fn rounds() -> usize {
+    std::env::var("SECUREMAIL_KILL_ROUNDS")
+        .ok()
+        .map_or(ROUNDS, |text| text.parse().expect("a number of rounds"))
+}
+
+/// Other moments in each run.
+fn seed() -> u64 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    u64::from(now.subsec_nanos()) ^ now.as_secs()
+}
+
+/// Sends one message after the other, each until it is acknowledged.
+async fn send(number: usize, submitter: Submitter, load: Arc<Load>) {
+    // Who waits for the slow server is hit by nearly every kill; the others go on in between.
+    let recipients: &[&'static str] = match number % 3 {
+        0 => &["kim@slow.test"],
+        _ => &["eva@proved.test", JAN],
+    };
+    for n in 0.. {
+        if load.enough.load(Ordering::Relaxed) {
+            return;
+        }
+        let to = recipients[(number + n) % recipients.len()];
+        let id = format!("{number}-{n}");
+        let content = message(&id, to, "under load", &format!("message {id}"));
+        let begun = Instant::now();
+        let reply = loop {
+            let last = match submitter.submit(&[to], &content).await {
+                Ok(reply) if reply.starts_with("250") => break reply,
+                Ok(reply) => {
+                    assert!(reply.starts_with('4'), "{id}: {reply}");
+                    reply
+                }
+                // The session broke: nobody knows whether it was taken.
+                Err(error) => error.to_string(),
+            };
+            load.resubmitted.fetch_add(1, Ordering::Relaxed);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{id} to {to} is never taken: {last}"
+            );
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        };
+        load.taken.lock().unwrap().push(Taken { id, to, reply });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until everything that was acknowledged is where it belongs; gives how many still wait in the
+/// spool. What a killed worker was at may have arrived, and is not tried again for half an hour.
+async fn drain(world: &World, store: &SqliteStore, taken: &[Taken]) -> usize {
+    let mut open: Vec<&Taken> = taken.iter().collect();
+    let begun = Instant::now();
+    while !open.is_empty() && begun.elapsed() < DRAIN {
+        let arrived = arrived(world);
+        let mut left = Vec::new();
+        for one in open {
+            let key = delivery(&one.reply);
+            match store.state(&key).await {
+                _ if arrived.contains(&one.id) => {}
+                Ok(DeliveryState::Vaulted) => {
+                    assert_eq!(one.to, JAN, "diverted without a reason: {one:?}");
+                }
+                Ok(DeliveryState::Queued) => {
+                    store.wake(&key, UnixTime::from_secs(0)).await.unwrap();
+                    left.push(one);
+                }
+                _ => left.push(one),
+            }
+        }
+        open = left;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    for one in &open {
+        let key = delivery(&one.reply);
+        let state = store.state(&key).await;
+        assert!(
+            matches!(state, Ok(DeliveryState::Queued)),
+            "lost: {one:?}, {state:?}"
+        );
+        let content = store.content(&key.tenant, key.queue).await;
+        assert!(content.is_ok(), "queued without content: {one:?}");
+    }
+    for notice in world.open.messages() {
+        assert!(
+            !contains(&notice.data, "under load"),
+            "a notice has the subject"
+        );
+    }
+    open.len()
+}
+
+/// Waits until Jan was told of each message that the vault has for him.
+async fn told(place: &Place, world: &World, taken: &[Taken]) {
+    let store = place.store().await;
+    let mut vaulted = Vec::new();
+    for one in taken {
+        let key = delivery(&one.reply);
+        if matches!(store.state(&key).await, Ok(DeliveryState::Vaulted)) {
+            vaulted.push((VaultId::of(&key).to_string(), one));
+        }
+    }
+    let begun = Instant::now();
+    loop {
+        let notices = world.open.messages();
+        let links: Vec<String> = notices
+            .iter()
+            .filter_map(|mail| link_in(&mail.data))
+            .collect();
+        vaulted.retain(|(id, _)| !links.iter().any(|link| link.contains(id.as_str())));
+        let Some((_, one)) = vaulted.first() else {
+            return;
+        };
+        if begun.elapsed() > PATIENCE {
+            let events = place.relay(&["events", "--config", "{}", queue_id(&one.reply)]);
+            panic!(
+                "{} messages without a notice: {one:?}\n{}",
+                vaulted.len(),
+                events.out
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The Message-IDs of everything that arrived somewhere.
+fn arrived(world: &World) -> BTreeSet<String> {
+    let mut all = world.proved.messages();
+    all.extend(world.slow.messages());
+    let ids = all.iter().map(id_of);
+    ids.filter_map(|id| Some(id.split_once('@')?.0.to_owned()))
+        .collect()
+}
+
+/// Of each message one copy at most is without a mark; gives the number of those with one.
+fn no_unmarked_copies(sinks: &[&Sink]) -> usize {
+    let mut copies: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+    for mail in sinks.iter().flat_map(|sink| sink.messages()) {
+        copies
+            .entry(id_of(&mail))
+            .or_default()
+            .push(contains(&mail.data, MARK));
+    }
+    for (id, marks) in &copies {
+        let unmarked = marks.iter().filter(|marked| !**marked).count();
+        assert!(unmarked <= 1, "{id} came {unmarked} times without a mark");
+    }
+    copies.values().flatten().filter(|marked| **marked).count()
+}
+
+fn id_of(mail: &Received) -> String {
+    let text = String::from_utf8_lossy(&mail.data);
+    let id = text.split_once("Message-ID: <").expect("a Message-ID").1;
+    id.split_once('>').unwrap().0.to_owned()
+}
+
+/// The chain of events holds; gives their number.
+async fn verified(store: &SqliteStore) -> usize {
+    let tenant = TENANT.parse().unwrap();
+    let mut all = Vec::new();
+    loop {
+        let page = store.page(&tenant, all.len() as u64, 1000).await.unwrap();
+        if page.events.is_empty() {
+            assert_eq!(page.size, all.len() as u64);
+            break;
+        }
+        all.extend(page.events);
+    }
+    ledger::verify(&all).expect("the chain of events is broken");
+    all.len()
+}
