@@ -149,11 +149,19 @@ async fn three_wrong_codes(stage: &Stage, visitor: &mut Visitor, link: &str) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_without_a_number_goes_its_whole_way() {
     let stage = Stage::set(&[]).await;
-    let attachment: Vec<u8> = (0..60_000_u32).map(|n| (n * n >> 7) as u8).collect();
+    let attachment: Vec<u8> = (0..60_000_u32)
+        .map(|n| ((n * n) >> 7).to_be_bytes()[3])
+        .collect();
     let content = with_attachment("piet@open.test", &attachment);
     stage.send("piet@open.test", &content).await;
 
-    // No number is known: Anna is asked, and nobody else hears of it.
+    anna_is_asked_for_a_number(&stage).await;
+    let (piet, link) = piet_opens_it(&stage, &content, &attachment).await;
+    piet_destroys_it(piet, &link).await;
+}
+
+/// No number is known: Anna is asked, and nobody else hears of it.
+async fn anna_is_asked_for_a_number(stage: &Stage) {
     let asked = arrival(&stage.world.sender, |mail| mail.to == [ANNA]).await;
     assert!(
         asked.tls && !contains(&asked.data, "Uw dossier"),
@@ -176,8 +184,10 @@ async fn a_message_without_a_number_goes_its_whole_way() {
     let number = [("number", "06 12345679"), ("remember", "message")];
     let saved = anna.post(&path, &page, &number).await;
     assert_eq!(saved.status, StatusCode::OK, "{}", saved.text());
+}
 
-    // Piet gets a notice without anything of the message, and the code by SMS.
+/// Piet gets a notice without anything of the message, and the code by SMS.
+async fn piet_opens_it(stage: &Stage, content: &[u8], attachment: &[u8]) -> (Visitor, String) {
     let notice = arrival(&stage.world.open, |mail| mail.to == ["piet@open.test"]).await;
     for secret in ["Uw dossier", "This is personal", "uitslag.bin"] {
         assert!(!contains(&notice.data, secret), "the notice has `{secret}`");
@@ -206,7 +216,7 @@ async fn a_message_without_a_number_goes_its_whole_way() {
         opened.text()
     );
     assert!(
-        opened.says(&hex(&Sha256::digest(&attachment))),
+        opened.says(&hex(&Sha256::digest(attachment))),
         "the hash of the attachment"
     );
     assert!(opened.says("uitslag.bin"));
@@ -214,7 +224,7 @@ async fn a_message_without_a_number_goes_its_whole_way() {
     assert!(file.octets == attachment, "the attachment is another one");
     let whole = piet.get(&format!("{page}/message.eml")).await;
     assert!(
-        whole.octets.ends_with(&content),
+        whole.octets.ends_with(content),
         "not octet for octet what was sent"
     );
 
@@ -229,7 +239,12 @@ async fn a_message_without_a_number_goes_its_whole_way() {
         bare.text()
     );
 
-    // Destroy now: the question, then the end.
+    (piet, link)
+}
+
+/// Destroy now: the question, then the end.
+async fn piet_destroys_it(mut piet: Visitor, link: &str) {
+    let page = page_of(link);
     let question = piet.get(&format!("{page}/destroy")).await;
     assert!(
         piet.get(&page).await.says("Uw dossier"),
@@ -238,7 +253,7 @@ async fn a_message_without_a_number_goes_its_whole_way() {
     let over = piet.post(&format!("{page}/destroy"), &question, &[]).await;
     assert_eq!(over.status, StatusCode::OK, "{}", over.text());
     piet.forget();
-    let after = piet.get(&link).await;
+    let after = piet.get(link).await;
     assert!(
         after.status.is_client_error() && !after.says("Uw dossier"),
         "{}",
