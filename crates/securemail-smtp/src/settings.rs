@@ -34,6 +34,9 @@ pub struct ServerTimeouts {
     pub command: Duration,
     /// For the TLS handshake.
     pub handshake: Duration,
+    /// From the connection to the login; where nobody logs in, for the commands of the whole session. A
+    /// client that nobody knows holds a place for so long and no longer.
+    pub login: Duration,
     /// For the next octets of content.
     pub data_block: Duration,
     /// For the content as a whole; a client that sends an octet a minute holds a place for nothing.
@@ -93,7 +96,13 @@ impl ServerSettings {
     /// The defaults of a receiver of bounces: small messages, few connections.
     #[must_use]
     pub fn for_bounces(hostname: DnsName, data_dir: PathBuf) -> Self {
+        let timeouts = ServerTimeouts {
+            // A server that delivers one bounce after the other comes again for the rest.
+            login: Duration::from_mins(30),
+            ..ServerTimeouts::default()
+        };
         Self {
+            timeouts,
             message_bytes: limits::BOUNCE_OCTETS_MAX,
             memory_bytes: 16 * 1024 * 1024,
             // RFC 5321, section 4.5.3.1.8, asks for 100; a bounce has one.
@@ -121,6 +130,7 @@ impl Default for ServerTimeouts {
         Self {
             command: Duration::from_mins(5),
             handshake: Duration::from_mins(1),
+            login: Duration::from_mins(2),
             data_block: Duration::from_mins(3),
             data: Duration::from_mins(60),
             write: Duration::from_mins(5),

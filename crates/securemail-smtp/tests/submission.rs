@@ -366,6 +366,26 @@ async fn octets_that_trickle_do_not_put_off_the_end() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_log_in_has_an_end_and_one_that_did_goes_on() {
+    let login = Duration::from_secs(3);
+    let server = start_with(|settings| settings.timeouts.login = login).await;
+    let mut known = server.connector().await;
+    let mut unknown = server.clear().await;
+    let mut open = Raw::over(TcpStream::connect(server.bounces).await.unwrap());
+    open.expect("220").await;
+    for raw in [&mut unknown, &mut open] {
+        let mut last = "250".to_owned();
+        while last.starts_with("250") {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            raw.send("NOOP\r\n").await;
+            last = raw.reply().await;
+        }
+        assert!(last.starts_with("421 4.4.2"), "{last}");
+    }
+    known.ask("NOOP", "250").await;
+}
+
+#[tokio::test]
 async fn commands_that_bring_no_message_have_an_end() {
     let server = start().await;
     let mut raw = server.clear().await;

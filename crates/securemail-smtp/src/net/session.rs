@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use securemail_core::vocab::{Address, Content, EnhancedStatus, Envelope, Reply};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -41,10 +41,12 @@ pub(crate) async fn run(
         Access::Accounts => Login::Anonymous,
         Access::Anybody(account) => Login::Listener(account),
     };
+    let shared_login = shared.settings.timeouts.login;
     let mut visit = Visit {
         shared,
         session: ServerSession::new(options, login),
         client,
+        login_until: Instant::now() + shared_login,
         tls: None,
         out: BytesMut::new(),
         shutdown,
@@ -63,6 +65,7 @@ struct Visit {
     shared: Arc<Shared>,
     session: ServerSession,
     client: IpAddr,
+    login_until: Instant,
     tls: Option<TlsFacts>,
     out: BytesMut,
     shutdown: watch::Receiver<bool>,
@@ -96,8 +99,8 @@ impl Visit {
 
     async fn over_tls(&mut self, stream: TcpStream, greeting: Greeting) -> Result<(), WireError> {
         let accepting = TlsAcceptor::from(Arc::clone(&self.shared.tls)).accept(stream);
-        let limit = self.shared.settings.timeouts.handshake;
-        let stream = timeout(limit, accepting)
+        let until = self.until(self.shared.settings.timeouts.handshake);
+        let stream = timeout_at(until, accepting)
             .await
             .map_err(|_| WireError::TimedOut)?
             .map_err(WireError::Io)?;
@@ -190,7 +193,7 @@ impl Visit {
         if find_control(&wire.input).is_none() {
             self.flush(wire).await?;
         }
-        let deadline = Instant::now() + self.shared.settings.timeouts.command;
+        let deadline = self.until(self.shared.settings.timeouts.command);
         let max = self.session.line_max();
         let read = tokio::select! {
             biased;
@@ -296,17 +299,32 @@ impl Visit {
         }
     }
 
+    /// When a wait for the client ends: after `limit`, and before the login earlier where its time is up.
+    fn until(&self, limit: Duration) -> Instant {
+        let until = Instant::now() + limit;
+        if self.session.is_known() {
+            return until;
+        }
+        until.min(self.login_until)
+    }
+
     async fn flush<S: Io>(&mut self, wire: &mut Wire<S>) -> Result<(), WireError> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let sent = wire
-            .send(&self.out, self.shared.settings.timeouts.write)
-            .await;
+        // The last word is said behind the time, and must have a chance.
+        let until = self.until(self.shared.settings.timeouts.write);
+        let limit = until
+            .saturating_duration_since(Instant::now())
+            .max(LAST_WORD);
+        let sent = wire.send(&self.out, limit).await;
         self.out.clear();
         sent
     }
 }
+
+/// For a client to take what is said behind its time.
+const LAST_WORD: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Early {

@@ -137,6 +137,12 @@ impl ServerSession {
         matches!(self.login, Login::Listener(_))
     }
 
+    /// Whether the client has shown to be somebody, by a login or a certificate.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        matches!(self.login, Login::Certificate(_) | Login::Password(_))
+    }
+
     /// The most octets that the next line may have.
     #[must_use]
     pub const fn line_max(&self) -> usize {
