@@ -14,6 +14,7 @@ mod settings;
 pub use bounces::{BounceHandler, BounceParts, BounceServer, BounceUnkept};
 pub use handler::{MailHandler, SessionFacts, Submission, TlsFacts, TransactionFacts};
 pub use net::client::SmtpTransport;
+pub use net::limits::{Connections, Counted};
 pub use net::server::{Access, Listener, ServerParts, SmtpServer, TlsMode};
 pub use net::tls::{server_config, trust};
 pub use settings::{ClientSettings, ClientTimeouts, ServerSettings, ServerTimeouts};

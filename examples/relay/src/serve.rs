@@ -1,23 +1,65 @@
-//! Serves a router over HTTPS.
+//! Serves a router over HTTPS. Neither one address nor a slow client holds it for others.
 
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use securemail_core::route::Network;
+use securemail_smtp::Connections;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-/// Connections at a time; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 1000;
-/// A client that does not finish its handshake, or its header, in this time is let go.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// What clients get of a listener.
+#[derive(Clone, Debug)]
+pub struct WebLimits {
+    /// Connections at a time; one more is closed at once.
+    pub connections: usize,
+    /// Connections at a time from one address (IPv4 /32, IPv6 /64).
+    pub per_address: usize,
+    /// Proxies that carry many clients: only the number in all holds for them.
+    pub proxies: Vec<Network>,
+    /// For a handshake, or a header.
+    pub header: Duration,
+    /// For a request with its body, up to the beginning of the answer.
+    pub request: Duration,
+    /// For a client to take some more of an answer.
+    pub write: Duration,
+    /// For a connection as a whole: a client that reads an octet a minute holds a place for nothing.
+    pub connection: Duration,
+}
+
+impl WebLimits {
+    /// The defaults, behind these proxies.
+    pub fn new(proxies: Vec<Network>) -> Self {
+        Self {
+            connections: 1000,
+            per_address: 100,
+            proxies,
+            header: Duration::from_secs(20),
+            request: Duration::from_mins(1),
+            write: Duration::from_secs(30),
+            connection: Duration::from_hours(1),
+        }
+    }
+
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.iter().any(|proxy| proxy.contains(address))
+    }
+}
 
 /// Serves until `stop` changes.
 ///
@@ -27,29 +69,41 @@ pub async fn https(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
     router: Router,
+    limits: WebLimits,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let acceptor = TlsAcceptor::from(tls);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let clients = Arc::new(Connections::new(limits.connections, limits.per_address));
+    let proxies = Arc::new(Connections::new(limits.connections, limits.connections));
+    let limits = Arc::new(limits);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return Ok(());
-        };
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 // Out of descriptors: connections that end make room.
                 Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             },
             _ = stop.changed() => return Ok(()),
         };
-        let (acceptor, router) = (acceptor.clone(), router.clone());
+        let of = if limits.is_proxy(peer.ip()) {
+            &proxies
+        } else {
+            &clients
+        };
+        let Some(place) = of.admit(peer.ip()) else {
+            tracing::debug!("a web client is one too many");
+            continue;
+        };
+        let (acceptor, router, limits) = (acceptor.clone(), router.clone(), limits.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, peer, acceptor, router).await {
-                tracing::debug!(%error, "a web connection broke");
+            let served = connection((stream, peer), acceptor, router, &limits);
+            match timeout(limits.connection, served).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a web connection broke"),
+                Err(_) => tracing::debug!("a web connection lasted too long"),
             }
             drop(place);
         });
@@ -57,21 +111,101 @@ pub async fn https(
 }
 
 async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
     acceptor: TlsAcceptor,
     router: Router,
+    limits: &WebLimits,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
-    let stream = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await??;
+    let stream = Impatient::new(stream, limits.write);
+    let stream = timeout(limits.header, acceptor.accept(stream)).await??;
+    let limit = limits.request;
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request)
+        let answering = timeout(limit, router.clone().oneshot(request));
+        async move { answering.await.unwrap_or_else(|_| Ok(too_slow())) }
     });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(limits.header)
         .serve_connection(TokioIo::new(stream), service)
         .await?;
     Ok(())
 }
+
+/// The body did not come in time; what still comes of it is read by nobody.
+fn too_slow() -> Response {
+    let mut response = StatusCode::REQUEST_TIMEOUT.into_response();
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+/// A stream whose peer must take what is sent, some of it each time within `limit`.
+struct Impatient {
+    stream: TcpStream,
+    limit: Duration,
+    /// Runs while the peer takes nothing.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Impatient {
+    const fn new(stream: TcpStream, limit: Duration) -> Self {
+        Self {
+            stream,
+            limit,
+            waiting: None,
+        }
+    }
+
+    /// What became of a write, unless the peer took nothing for too long.
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waiting = None;
+            return written;
+        }
+        let limit = self.limit;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(waiting.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Impatient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Impatient {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, octets);
+        self.watch(context, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.watch(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ended = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.watch(context, ended)
+    }
+}
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

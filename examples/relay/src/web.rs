@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use securemail_core::route::Network;
 use securemail_web::theme::Theme;
 use securemail_web::{PortalParts, PortalSettings, portal_router};
 use tokio::net::TcpListener;
@@ -9,8 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::assemble::{Base, Trouble};
+use crate::serve::{WebLimits, https};
 use crate::settings::{Settings, SettingsError};
-use crate::{serve, tls};
+use crate::tls;
 
 /// Serves the portal until told to stop.
 ///
@@ -24,10 +26,11 @@ pub async fn start(
 ) -> Result<(SocketAddr, JoinHandle<()>), Trouble> {
     let config = tls::web_config(certificate)?;
     let router = router(settings, base).await?;
+    let limits = WebLimits::new(trusted_proxies(settings)?);
     let listener = bind(address).await?;
     let address = listener.local_addr()?;
     let serving = tokio::spawn(async move {
-        if let Err(error) = serve::https(listener, config, router, stopped).await {
+        if let Err(error) = https(listener, config, router, limits, stopped).await {
             tracing::error!(%error, "the web listener ended");
         }
     });
@@ -44,6 +47,16 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Trouble> {
     })
 }
 
+fn trusted_proxies(settings: &Settings) -> Result<Vec<Network>, SettingsError> {
+    let proxy = |text: &String| {
+        text.parse().map_err(|_| {
+            SettingsError::Invalid(format!("portal.trusted_proxies: `{text}` is not a network"))
+        })
+    };
+    let proxies = settings.portal.trusted_proxies.iter();
+    proxies.map(proxy).collect()
+}
+
 async fn router(settings: &Settings, base: &Base) -> Result<axum::Router, Trouble> {
     let brand = settings.tenant.first().map_or("securemail", |tenant| {
         tenant
@@ -52,17 +65,7 @@ async fn router(settings: &Settings, base: &Base) -> Result<axum::Router, Troubl
             .unwrap_or(tenant.name.as_str())
     });
     let mut portal = PortalSettings::new(Theme::plain(brand));
-    let proxy = |text: &String| {
-        text.parse().map_err(|_| {
-            SettingsError::Invalid(format!("portal.trusted_proxies: `{text}` is not a network"))
-        })
-    };
-    portal.trusted_proxies = settings
-        .portal
-        .trusted_proxies
-        .iter()
-        .map(proxy)
-        .collect::<Result<_, _>>()?;
+    portal.trusted_proxies = trusted_proxies(settings)?;
     Ok(portal_router(PortalParts {
         service: base.pickups.clone(),
         master: base.master.clone(),

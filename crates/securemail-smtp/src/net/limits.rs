@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use securemail_core::backend::AddressPrefix;
 
-/// Counts connections.
+/// Counts connections, of whatever protocol.
 #[derive(Debug)]
-pub(crate) struct Connections {
+pub struct Connections {
     most: usize,
     most_per_address: usize,
     open: Mutex<Open>,
@@ -22,13 +22,15 @@ struct Open {
 
 /// One counted connection; it counts until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub struct Counted {
     connections: Arc<Connections>,
     prefix: AddressPrefix,
 }
 
 impl Connections {
-    pub(crate) fn new(most: usize, most_per_address: usize) -> Self {
+    /// At most so many, and at most so many from one address (IPv4 /32, IPv6 /64).
+    #[must_use]
+    pub fn new(most: usize, most_per_address: usize) -> Self {
         Self {
             most,
             most_per_address,
@@ -37,7 +39,8 @@ impl Connections {
     }
 
     /// Counts a connection from `address`; `None` where that would be one too many.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
+    #[must_use]
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
         let prefix = AddressPrefix::of(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = open.by_address.get(&prefix).copied().unwrap_or(0);
