@@ -5,7 +5,8 @@ use std::str::FromStr;
 /// How a portal looks.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Theme {
-    /// The name that stands on top of every page.
+    /// The name on top of pages that are of no message. On those of a message it is that of the
+    /// organisation which sent it: a portal may serve several.
     pub brand: String,
     colours: Colours,
 }

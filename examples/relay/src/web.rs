@@ -58,12 +58,12 @@ fn trusted_proxies(settings: &Settings) -> Result<Vec<Network>, SettingsError> {
 }
 
 async fn router(settings: &Settings, base: &Base) -> Result<axum::Router, Trouble> {
-    let brand = settings.tenant.first().map_or("securemail", |tenant| {
-        tenant
-            .display_name
-            .as_deref()
-            .unwrap_or(tenant.name.as_str())
-    });
+    // Pages of a message carry the name of its organisation; the others belong to nobody where there are
+    // several.
+    let brand = match settings.tenant.as_slice() {
+        [only] => only.display_name.as_deref().unwrap_or(only.name.as_str()),
+        _ => "securemail",
+    };
     let mut portal = PortalSettings::new(Theme::plain(brand));
     portal.trusted_proxies = trusted_proxies(settings)?;
     Ok(portal_router(PortalParts {

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use securemail_core::drive::pickup::PickupError;
+use securemail_core::pickup::Facts;
 
 use super::Portal;
 use super::visitor::Visitor;
@@ -68,6 +69,14 @@ impl Portal {
         }
     }
 
+    /// The frame of a page of this message.
+    pub(super) fn frame_of(&self, visitor: &Visitor, path: &str, facts: &Facts) -> Frame {
+        Frame {
+            brand: facts.organisation.clone(),
+            ..self.frame(visitor, path)
+        }
+    }
+
     /// A page as an answer.
     pub(super) fn page(
         &self,
@@ -86,7 +95,7 @@ impl Portal {
         response
     }
 
-    /// A page that says something; its texts have these keys.
+    /// A page that says something.
     pub(super) fn say(
         &self,
         visitor: &Visitor,
@@ -94,8 +103,19 @@ impl Portal {
         path: &str,
         said: (String, Vec<String>),
     ) -> Response {
+        self.say_in(visitor, status, self.frame(visitor, path), said)
+    }
+
+    /// A page that says something, in this frame.
+    pub(super) fn say_in(
+        &self,
+        visitor: &Visitor,
+        status: StatusCode,
+        frame: Frame,
+        said: (String, Vec<String>),
+    ) -> Response {
         let page = Said {
-            frame: self.frame(visitor, path),
+            frame,
             title: said.0,
             texts: said.1,
             back: None,

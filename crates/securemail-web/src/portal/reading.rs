@@ -86,7 +86,7 @@ pub(super) async fn show(
         Ok(shown) => shown,
         Err(error) => return portal.failed(visitor, &error),
     };
-    let frame = portal.frame(visitor, &page_of(link.id));
+    let frame = portal.frame_of(visitor, &page_of(link.id), &opened.facts);
     let page = message_page(visitor, link, opened, (frame, shown));
     let mut response = portal.page(visitor, StatusCode::OK, &page);
     match portal.session_cookie(link.id, session) {
@@ -242,10 +242,10 @@ pub(super) async fn ask_destroy(
     Path(id): Path<String>,
 ) -> Response {
     match portal.opened(&visitor, &id).await {
-        Ok((link, _)) => {
+        Ok((link, opened)) => {
             let path = format!("{}/destroy", page_of(link.id));
             let page = DestroyPage {
-                frame: portal.frame(&visitor, &path),
+                frame: portal.frame_of(&visitor, &path, &opened.facts),
                 id: link.id,
                 csrf: link.csrf,
             };

@@ -205,7 +205,8 @@ pub(super) async fn not_my_number(
             let organisation = &landing.facts.organisation;
             let text = words.say1("doubt-text", "organisation", organisation);
             let said = (words.say("doubt-title"), vec![text]);
-            portal.say(&visitor, StatusCode::OK, &back, said)
+            let frame = portal.frame_of(&visitor, &back, &landing.facts);
+            portal.say_in(&visitor, StatusCode::OK, frame, said)
         }
         Err(error) => portal.failed(&visitor, &error),
     }
@@ -264,7 +265,7 @@ impl Portal {
         } else {
             StatusCode::OK
         };
-        let mut frame = self.frame(visitor, &path);
+        let mut frame = self.frame_of(visitor, &path, &landing.facts);
         frame.error = failing.map(|failing| wrong(visitor, landing, failing));
         let (status, title, texts) = match landing.step {
             Step::AskCode => {
@@ -297,7 +298,7 @@ impl Portal {
                 vec![words.say1("expired-text", "time", &words.moment(landing.until))],
             ),
         };
-        self.say(visitor, status, &path, (title, texts))
+        self.say_in(visitor, status, frame, (title, texts))
     }
 }
 

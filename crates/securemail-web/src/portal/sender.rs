@@ -182,18 +182,19 @@ impl Portal {
             Err(error) => return self.failed(visitor, &error),
         };
         let words = &visitor.words;
+        let frame = || self.frame_of(visitor, &form_of(token), &view.facts);
         let mut page = SenderPage {
             typed: String::new(),
             token: token.to_owned(),
             csrf: self.csrf(token),
-            ..match sender_page(words, self.frame(visitor, &form_of(token)), &view) {
+            ..match sender_page(words, frame(), &view) {
                 Some(page) => page,
                 None => {
                     let said = (
                         words.say("sender-ended-title"),
                         vec![words.say("sender-ended-text")],
                     );
-                    return self.say(visitor, StatusCode::GONE, &form_of(token), said);
+                    return self.say_in(visitor, StatusCode::GONE, frame(), said);
                 }
             }
         };

@@ -183,3 +183,28 @@ async fn a_message_that_is_too_large_is_saved_whole() {
     assert_eq!(end.status, StatusCode::PARTIAL_CONTENT);
     assert_eq!(end.text, "-\r\n");
 }
+
+#[tokio::test]
+async fn pages_of_a_message_carry_the_name_of_its_organisation_and_no_other() {
+    let portal = Portal::new().await;
+    let brand = |name: &str| format!("<p class=\"brand\">{name}</p>");
+    let (mut browser, waiting) = portal.followed().await;
+    let base = format!("/b/{}", waiting.id);
+    let landing = browser.get(&base).await;
+    browser.send_code(waiting.id).await;
+    browser
+        .type_code(waiting.id, &portal.world.last_code())
+        .await;
+    let message = browser.get(&base).await;
+    let destroy = browser.get(&format!("{base}/destroy")).await;
+    for page in [landing, message, destroy] {
+        assert!(
+            page.text.contains(&brand("Gemeente Voorbeeld")),
+            "{}",
+            page.text
+        );
+        assert!(!page.text.contains("Veilige post"), "{}", page.text);
+    }
+    let nowhere = browser.get("/nowhere").await;
+    assert!(nowhere.text.contains(&brand("Veilige post")));
+}
