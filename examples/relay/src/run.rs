@@ -25,6 +25,8 @@ use crate::{terminal, tls};
 
 /// How often expiries and reminders are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
+/// For what came of a message to be written down after its budget.
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// `run` without settings.
 #[must_use]
@@ -291,11 +293,8 @@ async fn smtp_listeners(settings: &Settings) -> Result<SmtpListeners, Trouble> {
     Ok((listeners, submission))
 }
 
-fn smtp_server(
-    settings: &Settings,
-    app: &App,
-    certificate: &tls::Certificate,
-) -> Result<SmtpServer, Trouble> {
+/// What a server for submissions keeps to.
+fn submission_settings(settings: &Settings) -> ServerSettings {
     let mut server = ServerSettings::new(
         settings.relay.hostname.clone(),
         settings.relay.data_dir.clone(),
@@ -304,9 +303,19 @@ fn smtp_server(
     server.memory_bytes = settings.limits.memory_bytes;
     server.connections = settings.limits.connections;
     server.connections_per_address = settings.limits.connections_per_address;
+    // A message may use its whole budget, and what came of it must be written down.
+    server.timeouts.drain = settings.route.budget.duration().saturating_add(SETTLING);
+    server
+}
+
+fn smtp_server(
+    settings: &Settings,
+    app: &App,
+    certificate: &tls::Certificate,
+) -> Result<SmtpServer, Trouble> {
     let config = server_config(certificate.chain.clone(), certificate.key.clone_key())?;
     Ok(SmtpServer::new(ServerParts {
-        settings: server,
+        settings: submission_settings(settings),
         tls: Arc::new(config),
         handler: Arc::new(Handler(app.relay.clone())),
         directory: app.base.directory(),
@@ -385,4 +394,17 @@ fn log_from(level: &str) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_to_drain_covers_whatever_budget_is_set() {
+        let budget = ("SECUREMAIL__ROUTE__BUDGET".to_owned(), "2m".to_owned());
+        let settings = load(Path::new("relay.toml"), [budget].into_iter()).unwrap();
+        let drain = submission_settings(&settings).timeouts.drain;
+        assert!(drain > Duration::from_mins(2), "{drain:?}");
+    }
 }
