@@ -228,6 +228,45 @@ async fn two_rounds_at_once_do_not_forget_what_the_other_saw() {
     assert!(known.hosts.contains(&other), "{known:?}");
 }
 
+#[tokio::test]
+async fn a_refusal_in_the_session_is_an_event() {
+    let world = World::new().await;
+    world.proved("proved.example", "mx.proved.example", HostScript::takes());
+    let hidden = message_with("Bcc: eva@proved.example\r\n", &["eva@proved.example"]);
+    let envelope = hidden.envelope.clone();
+    let reply = world.submit(hidden).await;
+    assert_eq!(reply.code(), 550, "{reply}");
+    let refusals = world.logged(EventName::SubmissionRejection).await;
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(refusals[0].recipient, None);
+    assert_eq!(refusals[0].fact(Fact::Reply), Some(&*reply.to_string()));
+    assert_eq!(refusals[0].fact(Fact::Account), Some("platform"));
+    assert_eq!(refusals[0].fact(Fact::Client), Some("127.0.0.1"));
+
+    let abe = flow_world::address("abe@absent.example");
+    world.absent("absent.example");
+    let reply = world.relay.recipient(&envelope.tenant, &abe).await;
+    assert_eq!(reply.code(), 550, "{reply}");
+    world.relay.recipient_refused(&envelope, &abe, &reply).await;
+    let refusals = world.logged(EventName::SubmissionRejection).await;
+    assert_eq!(refusals.len(), 2);
+    assert_eq!(
+        refusals[1].fact(Fact::Recipient),
+        Some("abe@absent.example")
+    );
+    assert_eq!(world.count(EventName::RelayIntent).await, 0);
+}
+
+#[tokio::test]
+async fn what_the_sender_shall_send_again_is_no_refusal() {
+    let world = World::new().await;
+    world.directory.down();
+    let reply = world.submit(message(&["eva@proved.example"])).await;
+    assert_eq!(reply.code(), 451, "{reply}");
+    world.directory.up();
+    assert_eq!(world.count(EventName::SubmissionRejection).await, 0);
+}
+
 fn digest(octets: &[u8]) -> String {
     hex(&Sha256::digest(octets))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use securemail_core::drive::{self, Relay};
 use securemail_core::mail::Protocol;
-use securemail_core::vocab::{Address, Credential, EnhancedStatus, Reply};
+use securemail_core::vocab::{Address, Credential, EnhancedStatus, Envelope, Reply};
 use securemail_smtp::{
     BounceHandler, BounceUnkept, MailHandler, SessionFacts, Submission, TransactionFacts,
 };
@@ -22,13 +22,24 @@ impl MailHandler for Handler {
 
     async fn recipient(
         &self,
-        _: &SessionFacts,
+        session: &SessionFacts,
         transaction: &TransactionFacts,
         recipient: &Address,
     ) -> Reply {
-        self.0
-            .recipient(&transaction.account.tenant, recipient)
-            .await
+        let account = &transaction.account;
+        let reply = self.0.recipient(&account.tenant, recipient).await;
+        if reply.code() >= 500 {
+            let envelope = Envelope {
+                tenant: account.tenant.clone(),
+                account: account.id.clone(),
+                reverse_path: transaction.reverse_path.clone(),
+                recipients: transaction.recipients.clone(),
+                helo: session.helo.clone(),
+                client: session.client,
+            };
+            self.0.recipient_refused(&envelope, recipient, &reply).await;
+        }
+        reply
     }
 
     async fn message(&self, submission: Submission) -> Reply {

@@ -125,6 +125,11 @@ impl PickupService {
         self.parts.clock.now()
     }
 
+    /// Where events are kept.
+    pub(super) fn audit(&self) -> &dyn AuditSink {
+        &*self.parts.audit
+    }
+
     fn pickup_link(&self, id: VaultId, link: &LinkSecret) -> SecretText {
         SecretText::new(format!(
             "{}/m/{id}/{}",

@@ -6,10 +6,11 @@ use super::Relay;
 use super::deliver::Delivery;
 use super::item::ItemHeader;
 use super::submission::{Screened, try_later};
+use crate::StoreError;
 use crate::backend::{AttemptReport, KeyError, NewEvent, RecipientOutcome};
 use crate::ledger::{Event, EventName, Log};
 use crate::route::{Decision, Route, Rule};
-use crate::vocab::{Reply, ReversePath, TenantId};
+use crate::vocab::{Address, Envelope, QueueId, Reply, ReversePath, TenantId};
 
 impl Relay {
     /// The log of a tenant.
@@ -32,6 +33,48 @@ impl Relay {
     /// The same, for a sender who waits.
     pub(super) async fn log_or_later(&self, tenant: &TenantId) -> Result<Log, Reply> {
         self.log(tenant).await.map_err(|_| try_later())
+    }
+
+    /// A message, or one recipient, was refused for good in the session (A.2). The refusal stands even
+    /// where it cannot be written down: nobody was promised anything.
+    pub(super) async fn on_refused(
+        &self,
+        envelope: &Envelope,
+        recipient: Option<&Address>,
+        reply: &Reply,
+    ) {
+        if !(500..600).contains(&reply.code()) {
+            return;
+        }
+        if let Err(error) = self.log_refusal(envelope, recipient, reply).await {
+            tracing::warn!(%error, "a refusal could not be written down");
+        }
+    }
+
+    async fn log_refusal(
+        &self,
+        envelope: &Envelope,
+        recipient: Option<&Address>,
+        reply: &Reply,
+    ) -> Result<(), StoreError> {
+        let unavailable = |error: KeyError| StoreError::Unavailable(error.into());
+        let log = self.log(&envelope.tenant).await.map_err(unavailable)?;
+        // The message got no id; its refusal has one of its own.
+        let id = QueueId::random(&*self.parts.entropy)
+            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let event = Event::new(EventName::SubmissionRejection, self.now(), id)
+            .sender(&envelope.reverse_path)
+            .account(&envelope.account)
+            .client(envelope.client)
+            .reply(reply);
+        let number = u16::try_from(envelope.recipients.len()).unwrap_or(u16::MAX);
+        let event = match recipient {
+            Some(address) => event.recipient(number, address),
+            None => event,
+        };
+        let entries = self.entries(&log, [event]);
+        let audit = self.pickups.audit();
+        audit.append(&envelope.tenant, entries).await.map(drop)
     }
 
     /// An attempt is about to be made for this recipient.

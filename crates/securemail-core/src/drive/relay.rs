@@ -16,7 +16,7 @@ use crate::StoreError;
 use crate::backend::{Claim, Earlier, Intent, Lease};
 use crate::route::{Decision, Evidence, MessageFacts, Route};
 use crate::vocab::{
-    Address, DeliveryKey, DnsName, EnhancedStatus, Profile, Reply, TenantId, UnixTime,
+    Address, DeliveryKey, DnsName, EnhancedStatus, Envelope, Profile, Reply, TenantId, UnixTime,
 };
 
 impl Relay {
@@ -40,13 +40,23 @@ impl Relay {
 
     /// The steps, in order: screen, intend, prepare, attempt, conclude.
     async fn take(self: &Arc<Self>, submission: Submission) -> Result<Settled, Reply> {
-        let screened = self.screen(submission).await?;
+        let envelope = submission.envelope.clone();
+        let screened = match self.screen(submission).await {
+            Ok(screened) => screened,
+            Err(reply) => {
+                self.on_refused(&envelope, None, &reply).await;
+                return Err(reply);
+            }
+        };
         let deadline = self.now().plus(self.settings.budget);
         let (granted, earlier) = self.claim(&screened).await?;
         let possible_duplicate = granted.iter().any(|(_, unclear)| *unclear);
         let message = match self.prepare(screened, possible_duplicate).await {
             Ok(message) => Arc::new(message),
-            Err(reply) => return Err(self.refuse(granted, reply).await),
+            Err(reply) => {
+                self.on_refused(&envelope, None, &reply).await;
+                return Err(self.refuse(granted, reply).await);
+            }
         };
         let deliveries = granted
             .into_iter()
@@ -162,6 +172,14 @@ impl Relay {
             }
             Route::Defer { .. } | Route::Deliver(_) | Route::Vault { .. } => recipient_ok(),
         }
+    }
+}
+
+impl Relay {
+    /// Writes down that [`recipient`](Self::recipient) refused one. `envelope` is what is known of the
+    /// transaction so far.
+    pub async fn recipient_refused(&self, envelope: &Envelope, recipient: &Address, reply: &Reply) {
+        self.on_refused(envelope, Some(recipient), reply).await;
     }
 }
 
