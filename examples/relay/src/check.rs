@@ -77,6 +77,7 @@ async fn decide(settings: &Settings, domain: &DnsName, connect: bool) -> Result<
 }
 
 /// `check --replay`: decides again from what `--json` printed.
+#[must_use]
 pub fn replay(file: &Path) -> ExitCode {
     let decided = match read_decided(file) {
         Ok(decided) => decided,
