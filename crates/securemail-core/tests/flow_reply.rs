@@ -5,7 +5,7 @@ mod flow_world;
 use std::time::Duration;
 
 use flow_world::{
-    DAY, MINUTE, SECRET, World, defers, message, message_with, refuses, submission, text,
+    DAY, MINUTE, SECRET, World, defers, is_marked, message, message_with, refuses, submission, text,
 };
 use proptest::prelude::*;
 use securemail_core::backend::{RecipientOutcome, SessionOutcome};
@@ -322,10 +322,6 @@ async fn check(hosts: &[Behaviour], trouble: Trouble) {
         let unmarked = got.iter().filter(|mail| !is_marked(&mail.octets)).count();
         assert!(unmarked <= 1, "{host:?}: {unmarked} copies without a mark");
     }
-}
-
-fn is_marked(octets: &[u8]) -> bool {
-    text(octets).to_lowercase().contains("possible-duplicate")
 }
 
 impl World {

@@ -85,12 +85,7 @@ impl World {
         let transport = Arc::new(ScriptedTransport::new(clock.clone()));
         let pickups = Arc::new(MemoryPickups::default());
         let executor = Arc::new(TestExecutor::default());
-        let policy = PolicySettings::default();
-        let mut settings = RelaySettings::new(
-            name("relay.example"),
-            address("veilig@gemeente.example"),
-            policy.clone(),
-        );
+        let mut settings = settings();
         change(&mut settings);
         let service = PickupService::new(PickupParts {
             pickups: pickups.clone(),
@@ -109,17 +104,11 @@ impl World {
             directory: directory.clone(),
             entropy,
             executor: executor.clone(),
-            inquirer: Inquirer {
-                resolver: dns.clone(),
-                fetcher: dns.clone(),
-                memory: memory.clone(),
-                clock: clock.clone(),
-                port: 25,
-            },
+            inquirer: inquirer(&dns, &memory, &clock),
             keys: keys.clone(),
             master: master.clone(),
             notices: transport.clone(),
-            policy: Arc::new(StandardPolicy::new(policy)),
+            policy: Arc::new(StandardPolicy::new(settings.policy.clone())),
             scanner,
             signing: signing.clone(),
             spool: spool.clone(),
@@ -295,6 +284,28 @@ async fn settle_down() {
     }
 }
 
+fn inquirer(
+    dns: &Arc<ScriptedDns>,
+    memory: &Arc<Outage<MemoryDomainMemory>>,
+    clock: &Arc<ManualClock>,
+) -> Inquirer {
+    Inquirer {
+        resolver: dns.clone(),
+        fetcher: dns.clone(),
+        memory: memory.clone(),
+        clock: clock.clone(),
+        port: 25,
+    }
+}
+
+fn settings() -> RelaySettings {
+    RelaySettings::new(
+        name("relay.example"),
+        address("veilig@gemeente.example"),
+        PolicySettings::default(),
+    )
+}
+
 fn signing_keys() -> LocalKeys {
     let ed25519 = DkimAlgorithm::Ed25519Sha256;
     LocalKeys::new([
@@ -314,6 +325,15 @@ pub(crate) fn address(text: &str) -> Address {
 
 pub(crate) fn text(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
+}
+
+/// Whether a copy says that it may be one of two: in a field of its own, not only among signed names.
+pub(crate) fn is_marked(octets: &[u8]) -> bool {
+    let text = text(octets).to_ascii_lowercase();
+    let header = text.split("\r\n\r\n").next().unwrap();
+    header
+        .lines()
+        .any(|line| line.starts_with("x-securemail-possible-duplicate:"))
 }
 
 pub(crate) fn tenant() -> Tenant {
