@@ -31,6 +31,7 @@ struct Cost {
 }
 
 fn main() {
+    #[expect(clippy::disallowed_methods, reason = "a bench has no settings file")]
     let messages: usize = std::env::var("SECUREMAIL_BENCH_MESSAGES")
         .ok()
         .and_then(|text| text.parse().ok())

@@ -15,9 +15,5 @@ mod proxy;
 #[path = "lab/relay.rs"]
 mod relay;
 #[path = "common/visitor.rs"]
-#[allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "here only pages are looked at"
-)]
+#[expect(dead_code, reason = "here only pages are looked at")]
 mod visitor;

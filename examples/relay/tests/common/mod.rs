@@ -183,7 +183,10 @@ impl Place {
 
 /// The relay's binary. A package that only borrows this world has none, and starts the relay inside.
 fn program() -> &'static str {
-    option_env!("CARGO_BIN_EXE_securemail-relay").expect("this package has the relay's binary")
+    match option_env!("CARGO_BIN_EXE_securemail-relay") {
+        Some(program) => program,
+        None => panic!("only the relay's own package has its binary"),
+    }
 }
 
 /// What the binary said before it ended.
