@@ -173,6 +173,39 @@ async fn a_destination_with_all_its_places_taken_waits_in_the_spool() {
     assert_eq!(world.got("b@slow.example").len(), 1);
 }
 
+#[tokio::test]
+async fn a_destination_that_did_not_answer_goes_to_the_spool_at_once_for_a_while() {
+    let world = World::new().await;
+    world.proved(
+        "far.example",
+        "mx.far.example",
+        Behaviour::Unreachable.script(),
+    );
+    let submit = async |id: &str| {
+        let relay = world.relay.clone();
+        let one = message_with(
+            &format!("Message-ID: <{id}@gemeente.example>\r\n"),
+            &["a@far.example"],
+        );
+        world.drive(async move { relay.submit(one).await }).await
+    };
+    assert!(submit("m1").await.text().starts_with("accepted"));
+    let tried = world.transport.attempts();
+    assert!(tried > 0);
+    assert!(submit("m2").await.text().starts_with("accepted"));
+    assert_eq!(
+        world.transport.attempts(),
+        tried,
+        "nobody waits for it again"
+    );
+    world.clock.advance(3 * 60 * flow_world::SECOND);
+    assert!(submit("m3").await.text().starts_with("accepted"));
+    assert!(
+        world.transport.attempts() > tried,
+        "after a while it is asked again"
+    );
+}
+
 /// How the host of one recipient's domain behaves.
 #[derive(Clone, Copy, Debug)]
 enum Behaviour {

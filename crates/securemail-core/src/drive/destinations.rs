@@ -1,15 +1,16 @@
-//! How many attempts are under way at each recipient domain.
+//! How many attempts are under way at each recipient domain, and which domains had better be left alone.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::vocab::DnsName;
+use crate::vocab::{DnsName, UnixTime};
 
 /// Counts attempts in flight, so that one slow destination cannot hold all senders.
 #[derive(Debug)]
 pub(super) struct Destinations {
     per_domain: usize,
     open: Arc<Mutex<BTreeMap<DnsName, usize>>>,
+    resting: Mutex<BTreeMap<DnsName, UnixTime>>,
 }
 
 impl Destinations {
@@ -18,7 +19,36 @@ impl Destinations {
         Self {
             per_domain,
             open: Arc::default(),
+            resting: Mutex::default(),
         }
+    }
+
+    /// A place for a sender who waits; `None` also where the domain did not answer lately. What is
+    /// refused here goes to the spool, whose worker asks [`enter`](Self::enter).
+    pub(super) fn enter_at_once(&self, domain: &DnsName, now: UnixTime) -> Option<Permit> {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.get(domain).is_some_and(|until| *until > now) {
+            return None;
+        }
+        drop(resting);
+        self.enter(domain)
+    }
+
+    /// The domain did not answer: no sender waits for it again before `until`.
+    pub(super) fn rest(&self, domain: &DnsName, until: UnixTime, now: UnixTime) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.retain(|_, until| *until > now);
+        if resting.len() < RESTING_MAX {
+            resting.insert(domain.clone(), until);
+        }
+    }
+
+    /// The domain answered.
+    pub(super) fn wake(&self, domain: &DnsName) {
+        self.resting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(domain);
     }
 
     /// A place, until it is dropped; `None` where all are taken.
@@ -54,3 +84,6 @@ impl Drop for Permit {
         }
     }
 }
+
+/// Domains that are remembered as silent; more are simply asked again.
+const RESTING_MAX: usize = 10_000;

@@ -94,6 +94,8 @@ pub struct RelaySettings {
     pub notice_retry: Duration,
     /// No retry comes sooner than this.
     pub shortest_retry: Duration,
+    /// How long no sender waits for a domain that did not answer; the spool goes on by its own clock.
+    pub back_off: Duration,
     /// Attempts at one recipient domain at a time.
     pub per_destination: usize,
     /// Retries at a time.
@@ -121,6 +123,7 @@ impl RelaySettings {
             own_fault_retry: Duration::from_secs(5 * 60),
             notice_retry: Duration::from_secs(60),
             shortest_retry: Duration::from_secs(1),
+            back_off: Duration::from_secs(2 * 60),
             per_destination: 50,
             workers: 64,
             poll_every: Duration::from_millis(500),

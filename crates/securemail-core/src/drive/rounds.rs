@@ -11,7 +11,7 @@ use super::Relay;
 use super::deliver::{Delivery, Outgoing, Verdict};
 use super::gate::{CallOff, Gate};
 use super::submission::Accepted;
-use crate::backend::{DeliveryState, FinalDot, Lease};
+use crate::backend::{DeliveryState, FinalDot, Lease, SessionOutcome};
 use crate::route::Decision;
 use crate::vocab::{DeliveryKey, DnsName, UnixTime};
 
@@ -98,8 +98,8 @@ impl Relay {
         deadline: UnixTime,
     ) -> Round {
         let leases: Vec<Lease> = deliveries.iter().map(|d| d.lease.clone()).collect();
-        // A destination with its attempts used up goes to the spool at once.
-        let Some(permit) = self.destinations.enter(&domain) else {
+        // A destination in back-off, or with its attempts used up, goes to the spool at once.
+        let Some(permit) = self.destinations.enter_at_once(&domain, self.now()) else {
             return Round::CalledOff(leases);
         };
         let gate = Arc::new(Gate::default());
@@ -109,7 +109,7 @@ impl Relay {
         let (stop, stopped) = oneshot::channel::<()>();
         let task = {
             let (relay, gate, slot) = (self.clone(), gate.clone(), slot.clone());
-            let leases = leases.clone();
+            let (leases, domain) = (leases.clone(), domain.clone());
             async move {
                 let round = relay.round_from_memory(&message, &domain, deliveries, gate.clone());
                 let round = Box::pin(relay.while_renewing(&leases, round));
@@ -135,8 +135,12 @@ impl Relay {
         if let Either::Left(_) = future::select(wait, sleep).await
             && let Some(result) = slot.take()
         {
+            self.judge_patience(&domain, &result);
             return Round::Ended(result);
         }
+        let now = self.now();
+        self.destinations
+            .rest(&domain, now.plus(self.settings.back_off), now);
         let call_off = gate.call_off();
         match (slot.take(), call_off) {
             (Some(result), _) => Round::Ended(result),
@@ -146,6 +150,28 @@ impl Relay {
                 Round::CalledOff(leases)
             }
             (None, CallOff::TooLate) => Round::InFlight(leases, committed),
+        }
+    }
+
+    /// A domain that nobody answered for is left alone for some time; one that took something is not.
+    fn judge_patience(&self, domain: &DnsName, result: &[(Delivery, Verdict)]) {
+        let took =
+            |(_, verdict): &(Delivery, Verdict)| matches!(verdict, Verdict::HandedOver { .. });
+        // A host that says "later" has answered.
+        let silent = |(delivery, _): &(Delivery, Verdict)| {
+            let last = delivery
+                .record
+                .attempts
+                .last()
+                .map(|attempt| &attempt.outcome);
+            matches!(last, Some(SessionOutcome::Unreachable(_)))
+        };
+        if result.iter().any(took) {
+            self.destinations.wake(domain);
+        } else if result.iter().all(silent) {
+            let now = self.now();
+            self.destinations
+                .rest(domain, now.plus(self.settings.back_off), now);
         }
     }
 
