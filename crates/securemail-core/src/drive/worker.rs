@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::{self, Either};
+use futures_channel::oneshot;
+use futures_util::future::{self, Either, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::Relay;
@@ -31,37 +32,57 @@ impl FinalDot for AlwaysOpen {
 
 impl Relay {
     /// Works until `stop` ends; then it takes nothing new and finishes what it began.
+    ///
+    /// Each retry is a task of its own. Were they polled here, one that waits its turn at a store would
+    /// keep that turn while this loop waits for the same store, and both would wait for ever.
     pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
-        let mut stop = std::pin::pin!(stop);
+        let mut stop = std::pin::pin!(stop.fuse());
         let mut running = FuturesUnordered::new();
         let mut stopped = false;
-        while !(stopped && running.is_empty()) {
-            let room = self.settings.workers.saturating_sub(running.len());
-            let due = if stopped {
-                Ok(Vec::new())
-            } else {
-                self.take_due(room).await
-            };
-            let nothing = due.as_ref().is_ok_and(Vec::is_empty) || due.is_err();
-            for leased in due.unwrap_or_default() {
-                running.push(self.clone().retry_logged(leased));
+        loop {
+            if !stopped {
+                let due = self.take_due_logged(running.len()).await;
+                let found = !due.is_empty();
+                running.extend(due.into_iter().map(|leased| self.begin(leased)));
+                if found && running.len() < self.settings.workers {
+                    continue;
+                }
             }
-            if !nothing && running.len() < self.settings.workers {
-                continue;
+            if stopped && running.is_empty() {
+                return;
             }
-            let pause = self
-                .parts
-                .clock
-                .sleep_until(self.now().plus(self.settings.poll_every));
+            let next_poll = self.now().plus(self.settings.poll_every);
+            let pause = self.parts.clock.sleep_until(next_poll);
             let wake = future::select(pause, stop.as_mut());
-            if running.is_empty() {
-                stopped |= matches!(wake.await, Either::Right(_));
-            } else if let Either::Right((Either::Right(_), _)) =
-                future::select(running.next(), wake).await
-            {
-                stopped = true;
-            }
+            let wake = if running.is_empty() {
+                wake.await
+            } else {
+                match future::select(running.next(), wake).await {
+                    Either::Left(_) => continue,
+                    Either::Right((wake, _)) => wake,
+                }
+            };
+            stopped |= matches!(wake, Either::Right(_));
         }
+    }
+
+    /// Starts a retry; what is returned ends with it.
+    fn begin(self: &Arc<Self>, leased: Leased) -> oneshot::Receiver<()> {
+        let (done, ended) = oneshot::channel();
+        let relay = self.clone();
+        self.parts.executor.spawn(Box::pin(async move {
+            relay.retry_logged(leased).await;
+            drop(done);
+        }));
+        ended
+    }
+
+    async fn take_due_logged(&self, running: usize) -> Vec<Leased> {
+        let room = self.settings.workers.saturating_sub(running);
+        self.take_due(room).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the spool cannot be asked for what is due");
+            Vec::new()
+        })
     }
 
     /// Tries everything that is due now, once; returns how many deliveries that were.
@@ -111,11 +132,21 @@ impl Relay {
             match future::select(attempt.as_mut(), pause).await {
                 Either::Left((result, _)) => return result,
                 Either::Right(_) => {
-                    for lease in leases {
-                        self.renew(lease).await;
+                    // The attempt goes on meanwhile: it may hold what renewing waits for.
+                    let renewing = std::pin::pin!(self.renew_all(leases));
+                    if let Either::Left((result, _)) =
+                        future::select(attempt.as_mut(), renewing).await
+                    {
+                        return result;
                     }
                 }
             }
+        }
+    }
+
+    async fn renew_all(&self, leases: &[Lease]) {
+        for lease in leases {
+            self.renew(lease).await;
         }
     }
 
