@@ -19,11 +19,11 @@ fn name(text: &str) -> DnsName {
     DnsName::parse(text).expect("a name")
 }
 
-/// A domain with two mail servers, signed or not, with TLSA records or not.
+/// A domain with two mail servers of somebody else, signed or not, with TLSA records or not.
 fn answer(question: &Question, is_signed: bool) -> Answer {
     let outcome = match question.kind {
         RecordKind::Mx => Outcome::Mx(
-            [(10, "mx1.example.org"), (20, "mx2.example.org")]
+            [(10, "mx1.mail.example.net"), (20, "mx2.mail.example.net")]
                 .map(|(preference, host)| Mx {
                     preference,
                     target: MxTarget::Host(name(host)),
@@ -50,7 +50,7 @@ fn answer(question: &Question, is_signed: bool) -> Answer {
 }
 
 fn gather(is_signed: bool) -> Evidence {
-    let begin = Evidence::new(name("example.org"), Profile::Strict, MessageFacts::at(NOW));
+    let begin = Evidence::new(name("example.org"), Profile::DaneOnly, MessageFacts::at(NOW));
     let mut inquiry = Inquiry::new(begin, NOW);
     loop {
         let asks = match inquiry.poll() {
