@@ -50,7 +50,11 @@ fn answer(question: &Question, is_signed: bool) -> Answer {
 }
 
 fn gather(is_signed: bool) -> Evidence {
-    let begin = Evidence::new(name("example.org"), Profile::DaneOnly, MessageFacts::at(NOW));
+    let begin = Evidence::new(
+        name("example.org"),
+        Profile::DaneOnly,
+        MessageFacts::at(NOW),
+    );
     let mut inquiry = Inquiry::new(begin, NOW);
     loop {
         let asks = match inquiry.poll() {
