@@ -22,12 +22,11 @@ use tokio_rustls::client::TlsStream;
 
 use super::tls::{HelloSize, client_config, facts};
 use super::wire::{Io, Wire, WireError};
-use crate::proto::client::{
-    Clear, Connected, EightBit, Handshaking, Mail, Peer, Phase, Proved, Ready, Transaction,
-};
+use crate::proto::client::{Clear, Connected, Handshaking, Peer, Proved, Ready};
 use crate::proto::command::Command;
 use crate::proto::data::Stuffer;
 use crate::proto::reply::{WireReply, printable};
+use crate::proto::transaction::{EightBit, Mail, Phase, Transaction};
 use crate::settings::ClientSettings;
 
 /// Hands messages to hosts over SMTP. Build it once.

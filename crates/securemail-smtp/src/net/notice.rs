@@ -13,7 +13,8 @@ use tokio_rustls::client::TlsStream;
 use super::client::{SmtpTransport, Tried, peer_facts};
 use super::tls::HelloSize;
 use super::wire::{Io, Wire};
-use crate::proto::client::{NoticeReady, Phase};
+use crate::proto::client::NoticeReady;
+use crate::proto::transaction::Phase;
 
 #[async_trait]
 impl NoticeTransport for SmtpTransport {

@@ -8,10 +8,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::body::{BodyStore, BodyWriter};
 use super::wire::{Io, Wire, WireError};
+use crate::proto::answers::{say, too_big};
 use crate::proto::data::{DataEvent, Unstuffer};
 use crate::proto::line::LineFault;
 use crate::proto::reply::WireReply;
-use crate::proto::server::{say, too_big};
 use crate::settings::ServerSettings;
 
 /// What became of the content.

@@ -18,7 +18,7 @@ use super::limits::Connections;
 use super::session;
 use super::wire::Wire;
 use crate::handler::MailHandler;
-use crate::proto::server::say;
+use crate::proto::answers::say;
 use crate::settings::ServerSettings;
 use bytes::BytesMut;
 

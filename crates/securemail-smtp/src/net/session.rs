@@ -17,10 +17,11 @@ use super::server::{Access, Alive, Shared, TlsMode, wait_for};
 use super::tls::facts;
 use super::wire::{COMMAND_ROOM, Io, Wire, WireError};
 use crate::handler::{SessionFacts, Submission, TlsFacts};
+use crate::proto::answers::say;
 use crate::proto::line::find_control;
 use crate::proto::reply::WireReply;
 use crate::proto::sasl::Credentials;
-use crate::proto::server::{Login, ServerSession, SessionOptions, Step, say};
+use crate::proto::server::{Login, ServerSession, SessionOptions, Step};
 
 /// Serves one connection to its end.
 pub(crate) async fn run(

@@ -1,12 +1,12 @@
 //! Sans-IO server session (RFC 5321, section 4.1.4; RFC 3207; RFC 4954; RFC 6409).
 
 use securemail_core::limits;
-use securemail_core::vocab::{
-    Account, AccountKind, Address, AddressError, DnsName, EnhancedStatus, Reply, ReversePath,
-};
+use securemail_core::vocab::{Account, Address, DnsName, Reply, ReversePath};
 
-use super::command::{Command, CommandError, Parameter};
+use super::answers::{answer, check_reverse_path, close, refuse_command, sane, say};
+use super::command::{Command, Parameter};
 use super::extension::Extensions;
+use super::parameters::mail_parameters;
 use super::reply::WireReply;
 use super::sasl::{Credentials, Exchange, MECHANISMS, SaslFault, SaslStep};
 use crate::handler::TransactionFacts;
@@ -449,134 +449,9 @@ impl ServerSession {
     }
 }
 
-/// SIZE of MAIL, if all parameters are understood (RFC 5321, section 4.1.1.11).
-fn mail_parameters(parameters: &[Parameter], bytes_max: u64) -> Result<Option<u64>, WireReply> {
-    let mut declared = None;
-    for Parameter { keyword, value } in parameters {
-        match (keyword.as_str(), value.as_deref()) {
-            ("SIZE", Some(value)) => {
-                let size = parse_size(value)
-                    .filter(|_| declared.is_none())
-                    .ok_or_else(|| say(501, (5, 5, 4), "SIZE=octets, once"))?;
-                declared = Some(size);
-            }
-            ("BODY", Some(body))
-                if body.eq_ignore_ascii_case("7BIT") || body.eq_ignore_ascii_case("8BITMIME") => {}
-            // RFC 4954, section 5: must be understood; nobody here is trusted to vouch for another.
-            ("AUTH", Some(_)) => {}
-            ("SIZE" | "BODY" | "AUTH", _) => {
-                return Err(say(501, (5, 5, 4), "a parameter has a wrong value"));
-            }
-            _ => {
-                return Err(say(
-                    555,
-                    (5, 5, 4),
-                    "a parameter is not known; SIZE and BODY are",
-                ));
-            }
-        }
-    }
-    match declared {
-        Some(size) if size > bytes_max => Err(too_big(bytes_max)),
-        declared => Ok(declared),
-    }
-}
-
-/// 1 to 20 digits (RFC 1870, section 3).
-fn parse_size(value: &str) -> Option<u64> {
-    let fits = (1..=20).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
-    if !fits {
-        return None;
-    }
-    Some(value.parse().unwrap_or(u64::MAX))
-}
-
-/// A message is larger than allowed.
-#[must_use]
-pub fn too_big(bytes_max: u64) -> WireReply {
-    say(
-        552,
-        (5, 3, 4),
-        &format!("the message is too big; at most {bytes_max} octets are taken"),
-    )
-}
-
-fn check_reverse_path(account: &Account, path: &ReversePath) -> Result<(), WireReply> {
-    match path {
-        ReversePath::Null if account.kind == AccountKind::Connector => Ok(()),
-        ReversePath::Null => Err(say(
-            550,
-            (5, 7, 1),
-            "only connectors may use <>; give an address of your own",
-        )),
-        ReversePath::Mailbox(address) if account.domains.contains(address.domain()) => Ok(()),
-        ReversePath::Mailbox(_) => {
-            let domains: Vec<_> = account
-                .domains
-                .iter()
-                .take(DOMAINS_NAMED)
-                .map(DnsName::as_str)
-                .collect();
-            let text = format!(
-                "this account may not send as that domain; send as {}, or have the domain added",
-                domains.join(", ")
-            );
-            Err(say(550, (5, 7, 1), &text))
-        }
-    }
-}
-
-fn refuse_command(error: CommandError, line: &[u8]) -> WireReply {
-    let is_mail = line
-        .get(..4)
-        .is_some_and(|verb| verb.eq_ignore_ascii_case(b"MAIL"));
-    let detail = |sender, recipient| if is_mail { sender } else { recipient };
-    match error {
-        CommandError::Address(error) => {
-            let (code, enhanced) = match error {
-                AddressError::AddressLiteral => (550, (5, 1, detail(7, 2))),
-                AddressError::NeedsUtf8 => (553, (5, 6, 7)),
-                _ => (501, (5, 1, detail(7, 3))),
-            };
-            say(code, enhanced, &error.to_string())
-        }
-        CommandError::Syntax(form) => say(501, (5, 5, 4), form),
-        CommandError::Unknown => say(500, (5, 5, 1), "the command is not known"),
-    }
-}
-
-/// A reply of the handler that is none would leave the client without an answer.
-fn sane(reply: &Reply) -> Reply {
-    if reply.is_positive() || reply.is_transient() || reply.is_permanent() {
-        return reply.clone();
-    }
-    Reply::new(
-        451,
-        Some(EnhancedStatus::new(4, 3, 0)),
-        "local error; try again later",
-    )
-}
-
-fn answer(code: u16, enhanced: (u8, u16, u16), text: &str) -> Step {
-    Step::Answer(say(code, enhanced, text))
-}
-
-fn close(code: u16, enhanced: (u8, u16, u16), text: &str) -> Step {
-    Step::Close(say(code, enhanced, text))
-}
-
-/// A reply of one line.
-#[must_use]
-pub fn say(code: u16, (class, subject, detail): (u8, u16, u16), text: &str) -> WireReply {
-    let enhanced = EnhancedStatus::new(class, subject, detail);
-    WireReply::from(&Reply::new(code, Some(enhanced), text))
-}
-
 /// Commands without a message, after which a client is shown out.
 const IDLE_COMMANDS_MAX: u32 = 100;
 /// Errors after which a client is shown out.
 const ERRORS_MAX: u32 = 10;
 /// Failed logins after which a client is shown out.
 const FAILED_LOGINS_MAX: u32 = 3;
-/// Domains that a refusal names; the reply must fit into a line.
-const DOMAINS_NAMED: usize = 3;

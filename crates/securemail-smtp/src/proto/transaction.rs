@@ -1,0 +1,291 @@
+//! One mail transaction of a client session: what is sent together, and what the replies mean.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use securemail_core::backend::{RecipientOutcome, SessionOutcome};
+use securemail_core::vocab::{Address, Content, Reply, ReversePath};
+
+use super::command::{Command, Parameter};
+use super::extension::Extensions;
+use super::reply::WireReply;
+
+/// One message for one session.
+pub struct Mail<'a> {
+    /// MAIL FROM.
+    pub reverse_path: &'a ReversePath,
+    /// RCPT TO.
+    pub recipients: &'a [Address],
+    /// What follows DATA, before dot-stuffing.
+    pub content: Arc<dyn Content>,
+    /// Whether it has octets above 127.
+    pub eight_bit: EightBit,
+}
+
+/// Whether content has octets above 127.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EightBit {
+    /// It has none.
+    Absent,
+    /// It has, or it was not looked for.
+    Possible,
+}
+
+/// One mail transaction: which commands to send together, and what the replies mean.
+pub struct Transaction {
+    commands: Vec<Command>,
+    content: Arc<dyn Content>,
+    pipelining: bool,
+    /// How many commands were sent, and how many answered.
+    sent: usize,
+    answered: usize,
+    recipients: Vec<Recipient>,
+    phase: Phase,
+}
+
+/// Where a transaction stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// Commands are sent and answered.
+    Commands,
+    /// The peer said 354: send the content.
+    Content,
+    /// The final dot may have left.
+    Dot,
+    /// Nothing more is to be done; the session can go on.
+    Ended,
+    /// The session must be closed without a further octet.
+    Broken,
+}
+
+#[derive(Clone, Debug)]
+enum Recipient {
+    Waiting,
+    Accepted,
+    Settled(RecipientOutcome),
+}
+
+impl Transaction {
+    pub(super) fn new(extensions: &Extensions, mail: Mail<'_>) -> Result<Self, SessionOutcome> {
+        let size = mail.content.size();
+        if let Some(most) = extensions.size.filter(|&most| most > 0 && most < size) {
+            return Err(SessionOutcome::Incapable(format!(
+                "takes {most} octets at most"
+            )));
+        }
+        if mail.eight_bit == EightBit::Possible && !extensions.eight_bit_mime {
+            return Err(SessionOutcome::Incapable(
+                "8BITMIME is not offered".to_owned(),
+            ));
+        }
+        let parameter = |keyword: &str, value: String| Parameter {
+            keyword: keyword.to_owned(),
+            value: Some(value),
+        };
+        let mut parameters = Vec::new();
+        if extensions.size.is_some() {
+            parameters.push(parameter("SIZE", size.to_string()));
+        }
+        if extensions.eight_bit_mime && mail.eight_bit == EightBit::Possible {
+            parameters.push(parameter("BODY", "8BITMIME".to_owned()));
+        }
+        let mut commands = vec![Command::Mail {
+            reverse_path: mail.reverse_path.clone(),
+            parameters,
+        }];
+        commands.extend(mail.recipients.iter().map(|recipient| Command::Rcpt {
+            recipient: recipient.clone(),
+            parameters: Vec::new(),
+        }));
+        commands.push(Command::Data);
+        Ok(Self {
+            commands,
+            content: mail.content,
+            pipelining: extensions.pipelining,
+            sent: 0,
+            answered: 0,
+            recipients: vec![Recipient::Waiting; mail.recipients.len()],
+            phase: Phase::Commands,
+        })
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// What to send after 354.
+    #[must_use]
+    pub fn content(&self) -> &Arc<dyn Content> {
+        &self.content
+    }
+
+    /// Appends the next commands, to be sent in one write; tells how many replies they will have.
+    /// With PIPELINING they are many; DATA is always the last (RFC 2920, section 3.1).
+    pub fn next_group(&mut self, out: &mut BytesMut) -> usize {
+        let size = if self.pipelining { GROUP_MAX } else { 1 };
+        let group: Vec<_> = self.commands.iter().skip(self.sent).take(size).collect();
+        for command in &group {
+            out.put_slice(format!("{command}\r\n").as_bytes());
+        }
+        let count = group.len();
+        self.sent = self.sent.saturating_add(count);
+        count
+    }
+
+    /// Takes the reply to the oldest command without one: by count, never by text (RFC 2920,
+    /// section 3.1).
+    pub fn handle_reply(&mut self, reply: &WireReply) {
+        if self.phase == Phase::Broken {
+            return;
+        }
+        let index = self.answered;
+        self.answered = index.saturating_add(1);
+        let reply = reply.to_reply();
+        if reply.code() == 421 {
+            self.settle_rest(&reply);
+            self.phase = Phase::Broken;
+            return;
+        }
+        match self.commands.get(index) {
+            Some(Command::Mail { .. }) => self.handle_mail(&reply),
+            Some(Command::Rcpt { .. }) => self.handle_rcpt(index.saturating_sub(1), &reply),
+            Some(_) => self.handle_data(&reply),
+            None => self.phase = Phase::Broken,
+        }
+    }
+
+    /// The final dot is about to leave: from here on silence means that nobody knows.
+    pub fn dot_leaves(&mut self) {
+        for recipient in &mut self.recipients {
+            if matches!(recipient, Recipient::Accepted) {
+                *recipient = Recipient::Settled(RecipientOutcome::Unconfirmed);
+            }
+        }
+        self.phase = Phase::Dot;
+    }
+
+    /// Takes the reply to the final dot. Only 250 is a hand-over; what is neither that nor 4yz nor 5yz
+    /// leaves it unconfirmed.
+    pub fn handle_final(&mut self, reply: &WireReply) {
+        let reply = reply.to_reply();
+        let outcome = match reply.code() {
+            250 => RecipientOutcome::HandedOver(reply),
+            400..=499 => RecipientOutcome::Deferred(reply),
+            500..=599 => RecipientOutcome::Refused(reply),
+            _ => RecipientOutcome::Unconfirmed,
+        };
+        for recipient in &mut self.recipients {
+            if matches!(recipient, Recipient::Settled(RecipientOutcome::Unconfirmed)) {
+                *recipient = Recipient::Settled(outcome.clone());
+            }
+        }
+        self.phase = Phase::Ended;
+    }
+
+    /// How each recipient fared, at whatever moment the session ended.
+    #[must_use]
+    pub fn into_outcomes(self) -> Vec<RecipientOutcome> {
+        self.recipients
+            .into_iter()
+            .map(|recipient| match recipient {
+                Recipient::Settled(outcome) => outcome,
+                Recipient::Accepted | Recipient::Waiting => RecipientOutcome::NotTried,
+            })
+            .collect()
+    }
+
+    fn handle_mail(&mut self, reply: &Reply) {
+        if reply.is_positive() {
+            return;
+        }
+        self.settle_rest(reply);
+        self.phase = if refusal(reply).is_some() {
+            Phase::Ended
+        } else {
+            Phase::Broken
+        };
+    }
+
+    fn handle_rcpt(&mut self, index: usize, reply: &Reply) {
+        let Some(recipient) = self.recipients.get_mut(index) else {
+            return;
+        };
+        // Where MAIL was refused, these replies say nothing new.
+        if matches!(recipient, Recipient::Waiting) {
+            *recipient = match refusal(reply) {
+                Some(outcome) => Recipient::Settled(outcome),
+                None if reply.is_positive() => Recipient::Accepted,
+                None => {
+                    self.phase = Phase::Broken;
+                    return;
+                }
+            };
+        }
+        let all_settled = self
+            .recipients
+            .iter()
+            .all(|r| matches!(r, Recipient::Settled(_)));
+        if all_settled && self.phase == Phase::Commands {
+            self.phase = Phase::Ended;
+        }
+    }
+
+    fn handle_data(&mut self, reply: &Reply) {
+        let anybody = self
+            .recipients
+            .iter()
+            .any(|r| matches!(r, Recipient::Accepted));
+        self.phase = match (reply.code(), anybody) {
+            (354, true) => Phase::Content,
+            // The lone dot of RFC 2920, section 3.1, would be a final dot without leave: close.
+            (354, false) => Phase::Broken,
+            _ if refusal(reply).is_none() => Phase::Broken,
+            _ => {
+                self.settle_rest(reply);
+                Phase::Ended
+            }
+        };
+    }
+
+    fn settle_rest(&mut self, reply: &Reply) {
+        let Some(outcome) = refusal(reply) else {
+            return;
+        };
+        for recipient in &mut self.recipients {
+            if !matches!(recipient, Recipient::Settled(_)) {
+                *recipient = Recipient::Settled(outcome.clone());
+            }
+        }
+    }
+}
+
+fn refusal(reply: &Reply) -> Option<RecipientOutcome> {
+    if reply.is_transient() {
+        return Some(RecipientOutcome::Deferred(reply.clone()));
+    }
+    reply
+        .is_permanent()
+        .then(|| RecipientOutcome::Refused(reply.clone()))
+}
+
+impl fmt::Debug for Mail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mail({} recipients)", self.recipients.len())
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction")
+            .field("phase", &self.phase)
+            .field("recipients", &self.recipients.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Commands of one group. Their replies fit into any socket buffer, so that writing them before the
+/// first reply is read cannot lock both ends.
+const GROUP_MAX: usize = 100;
