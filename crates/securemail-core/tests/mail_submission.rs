@@ -234,6 +234,19 @@ fn hidden_recipients_are_refused_and_only_counted() {
 }
 
 #[test]
+fn a_recipient_is_named_by_its_domain_in_either_form() {
+    let letters = "From: a@sender.example\r\nTo: Jan <jan@bücher.example>\r\n\r\n";
+    let ascii = "From: a@sender.example\r\nTo: Jan <jan@xn--bcher-kva.example>\r\n\r\n";
+    for header in [letters, ascii] {
+        for to in ["jan@bücher.example", "jan@XN--bcher-kva.example"] {
+            assert_eq!(check(header, &[to]), Ok(()));
+        }
+        let said = refusal(header, &["jan@bucher.example"]);
+        assert!(said.starts_with("550 5.7.1 1 of 1"), "{said}");
+    }
+}
+
+#[test]
 fn mail_from_null_is_for_connectors_and_may_name_nobody() {
     let null = envelope("", &["hidden@rcpt.example"]);
     let of = |kind| check_submission(&view(BASE), &null, &account(kind), &tenant());

@@ -204,6 +204,10 @@ async fn check_answers_in_words_and_in_codes() {
     ended(&said, 20, &["nullmx.test"]);
     let said = check(&place, &["missing.test"]);
     ended(&said, 20, &["missing.test"]);
+    for domain in ["b\u{fc}cher.test", "xn--bcher-kva.test"] {
+        let said = check(&place, &[domain]);
+        ended(&said, 20, &["Mail for b\u{fc}cher.test goes back"]);
+    }
     let said = check(&place, &["bogus.test"]);
     ended(&said, 30, &["bogus.test"]);
     let said = check(&place, &["mismatch.test", "--connect"]);

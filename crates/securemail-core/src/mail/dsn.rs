@@ -164,7 +164,7 @@ impl Dsn<'_> {
 impl DsnRecipient<'_> {
     fn sentences(&self, language: Language) -> Vec<String> {
         let (what, advice) = self.reason.texts(language);
-        let mut sentences = vec![format!("{}: {what} {advice}", self.address)];
+        let mut sentences = vec![format!("{}: {what} {advice}", self.address.shown())];
         if let DsnAction::Delayed { until } = self.action {
             let until = language.moment(until);
             sentences.push(match language {

@@ -99,7 +99,7 @@ fn check_owned(place: &str, address: &Address, account: &Account) -> Result<(), 
     Err(refuse((5, 7, 1), &text))
 }
 
-/// Wishes that this relay never grants: a hidden copy, and mail without TLS (RFC 8689, section 5).
+/// Wishes that this relay never grants: a hidden copy, and mail without TLS (RFC 8689, section 3).
 fn check_wishes(view: &HeaderView) -> Result<(), Reply> {
     if view.has("Bcc") || view.has("Resent-Bcc") {
         return Err(refuse(

@@ -173,6 +173,7 @@ impl SenderMail<'_> {
         kept_until: UnixTime,
     ) -> Letter<'b> {
         let day = self.head.language.day(kept_until);
+        let recipient = recipient.shown();
         let (subject, texts, label) = match self.head.language {
             Language::Dutch => (
                 format!("Vergrendeld: bericht voor {recipient}"),
@@ -219,6 +220,7 @@ impl SenderMail<'_> {
         recipient: &Address,
         status: Option<EnhancedStatus>,
     ) -> Letter<'static> {
+        let recipient = recipient.shown();
         let (subject, mut texts) = match self.head.language {
             Language::Dutch => (
                 format!("Niet bezorgd: {recipient} is niet bereikt"),
@@ -284,7 +286,7 @@ fn whom(recipients: &[(Address, Progress)], plural: &str) -> String {
         .map(|(address, _)| address)
         .collect();
     match missing.as_slice() {
-        [only] => only.to_string(),
+        [only] => only.shown(),
         several => format!("{} {plural}", several.len()),
     }
 }
@@ -300,6 +302,6 @@ fn progress_items(recipients: &[(Address, Progress)], language: Language) -> Vec
     };
     recipients
         .iter()
-        .map(|(address, progress)| format!("{address}: {}", word(*progress)))
+        .map(|(address, progress)| format!("{}: {}", address.shown(), word(*progress)))
         .collect()
 }

@@ -6,7 +6,6 @@ use super::{
     Authentication, Authority, Decision, DeferClass, Effect, Finding, Hop, Route, Rule, Subject,
     VaultReason,
 };
-use crate::vocab::DnsName;
 
 /// The exit code of `check`: 0 direct, 10 vault, 20 refuse, 30 held, 3 could not tell.
 #[must_use]
@@ -39,10 +38,10 @@ impl Decision {
     /// Where the message goes and why, in one sentence.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let domain = &self.domain;
+        let domain = self.domain.shown();
         match &self.route {
             Route::Deliver(hops) => match hops.first() {
-                Some(hop) => deliver_sentence(domain, hop),
+                Some(hop) => deliver_sentence(&domain, hop),
                 None => format!("Mail for {domain} goes nowhere: no host is left."),
             },
             Route::Vault { reason } => {
@@ -72,7 +71,7 @@ impl Decision {
         for text in self
             .findings
             .iter()
-            .filter_map(|finding| advice_for(finding, &self.domain))
+            .filter_map(|finding| advice_for(finding, &self.domain.shown()))
         {
             if !advice.contains(&text) {
                 advice.push(text);
@@ -90,7 +89,11 @@ impl fmt::Display for Decision {
         }
         let advice = self.advice();
         if !advice.is_empty() {
-            writeln!(f, "It would become direct if the owner of {}", self.domain)?;
+            writeln!(
+                f,
+                "It would become direct if the owner of {}",
+                self.domain.shown()
+            )?;
         }
         for text in advice {
             writeln!(f, "  - {text}")?;
@@ -125,14 +128,14 @@ impl fmt::Display for Finding {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Domain(name) | Self::Host(name) => write!(f, "{name}"),
+            Self::Domain(name) | Self::Host(name) => f.write_str(&name.shown()),
             Self::Message => f.write_str("the message"),
         }
     }
 }
 
-fn deliver_sentence(domain: &DnsName, hop: &Hop) -> String {
-    let host = &hop.host;
+fn deliver_sentence(domain: &str, hop: &Hop) -> String {
+    let host = hop.host.shown();
     let authority = match hop.authority {
         Authority::Dnssec => "the list of mail servers is signed",
         Authority::MtaSts => "the domain's own policy names this host",
@@ -184,7 +187,7 @@ const fn defer_reason(class: DeferClass) -> &'static str {
 }
 
 /// What would have changed this finding.
-fn advice_for(finding: &Finding, domain: &DnsName) -> Option<String> {
+fn advice_for(finding: &Finding, domain: &str) -> Option<String> {
     let Finding {
         rule,
         subject,

@@ -67,6 +67,12 @@ impl Address {
         &self.domain
     }
 
+    /// Its text for people; see [`DnsName::shown`]. Never for a protocol, a comparison or a record.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}@{}", self.local, self.domain.shown())
+    }
+
     /// The form in which two spellings of one mailbox are compared: lower case, plus-tag dropped.
     #[must_use]
     pub fn canonical(&self) -> String {

@@ -8,6 +8,7 @@ mod id;
 mod name;
 mod phone;
 mod reply;
+mod shown;
 mod time;
 
 pub use address::{Address, AddressError, ReversePath};

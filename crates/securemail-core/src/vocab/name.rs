@@ -1,9 +1,12 @@
 //! Names of hosts and domains, as the DNS writes them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use super::shown;
 
 /// The name of a domain or host: A-labels, lower case, no dot at the end, at most 253 octets.
 ///
@@ -19,7 +22,8 @@ pub struct DnsName(String);
 pub struct NameError;
 
 impl DnsName {
-    /// Reads a name. Letters outside ASCII become A-labels (UTS #46, RFC 6531, section 3.2).
+    /// Reads a name. Letters outside ASCII become A-labels (UTS #46, non-transitional, as IDNA2008
+    /// has it; RFC 6531, section 3.2).
     ///
     /// # Errors
     /// Where a label is empty, longer than 63 octets or has other characters than letters, digits,
@@ -43,6 +47,22 @@ impl DnsName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Its text for people: in the letters of its owner where nobody can take it for another name,
+    /// else as A-labels. Never for a protocol, a comparison or a record.
+    ///
+    /// ```
+    /// use securemail_core::vocab::DnsName;
+    ///
+    /// let name = DnsName::parse("Bücher.example")?;
+    /// assert_eq!(name.as_str(), "xn--bcher-kva.example");
+    /// assert_eq!(name.shown(), "bücher.example");
+    /// # Ok::<(), securemail_core::vocab::NameError>(())
+    /// ```
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        shown::in_letters(self).map_or(Cow::Borrowed(&self.0), Cow::Owned)
     }
 
     /// This name below `label`, which may have several labels: `_25._tcp`.
@@ -93,7 +113,7 @@ impl fmt::Display for DnsName {
 
 impl<'de> Deserialize<'de> for DnsName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         Self::parse(&text).map_err(serde::de::Error::custom)
     }
 }

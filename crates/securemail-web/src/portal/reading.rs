@@ -106,8 +106,8 @@ fn message_page(
     let mut page = MessagePage {
         frame,
         subject: words.say("message-no-subject"),
-        from: opened.facts.sender.to_string(),
-        to: opened.facts.recipient.to_string(),
+        from: opened.facts.sender.shown(),
+        to: opened.facts.recipient.shown(),
         date: None,
         until: words.moment(opened.until),
         reference: Reference::of_vault(link.id).to_string(),

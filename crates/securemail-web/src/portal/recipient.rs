@@ -360,7 +360,7 @@ fn code_page(
 /// `j***@example.nl`: enough for its owner to know it.
 fn masked(address: &Address) -> String {
     let first = address.local().chars().next().unwrap_or('*');
-    format!("{first}***@{}", address.domain())
+    format!("{first}***@{}", address.domain().shown())
 }
 
 /// `14:05:30`: within a minute a time without seconds says nothing.

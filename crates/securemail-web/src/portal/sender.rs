@@ -213,7 +213,7 @@ impl Portal {
 /// The page of what is to be done; `None` where nothing is.
 fn sender_page(words: &Words, frame: Frame, view: &SenderView) -> Option<SenderPage> {
     let facts = &view.facts;
-    let recipient = facts.recipient.to_string();
+    let recipient = facts.recipient.shown();
     let (title, text, number_label) = match &view.step {
         SenderStep::Ended => return None,
         SenderStep::Locked { .. } => (
