@@ -42,15 +42,16 @@ async fn arrives_after(world: &World) {
 }
 
 #[tokio::test]
-async fn no_room_for_the_intent_refuses_before_any_attempt() {
+async fn no_room_for_the_intent_refuses_before_any_final_dot() {
     let world = world().await;
     world.spool.fail("intend", Fault::Full);
     let reply = world.submit(message(&[EVA])).await;
     assert_eq!(reply.code(), 452, "{reply}");
-    assert_eq!(world.transport.attempts(), 0);
     world.spool.down();
     later(&world.submit(message(&[EVA])).await);
-    assert_eq!(world.transport.attempts(), 0);
+    world.spool.up();
+    world.work_after(DAY).await;
+    assert!(world.transport.delivered().is_empty());
 }
 
 #[tokio::test]

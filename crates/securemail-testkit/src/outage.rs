@@ -1,6 +1,6 @@
-//! Back-ends that can be switched off, whole or for one operation.
+//! Back-ends that can be switched off or made slow, whole or for one operation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +17,8 @@ use securemail_core::vocab::{
     TenantId, UnixTime, VaultKey,
 };
 
+use tokio::sync::watch;
+
 use crate::memory::lock;
 
 /// How an operation fails. A failure changes nothing.
@@ -28,10 +30,11 @@ pub enum Fault {
     Unavailable,
 }
 
-/// A back-end that can be switched off.
+/// A back-end that can be switched off, or made slow.
 pub struct Outage<T> {
     inner: Arc<T>,
     faults: Mutex<BTreeMap<&'static str, Fault>>,
+    held: watch::Sender<BTreeSet<&'static str>>,
 }
 
 impl<T> Outage<T> {
@@ -41,6 +44,7 @@ impl<T> Outage<T> {
         Self {
             inner,
             faults: Mutex::default(),
+            held: watch::Sender::default(),
         }
     }
 
@@ -60,12 +64,26 @@ impl<T> Outage<T> {
         self.fail(ALL, Fault::Unavailable);
     }
 
-    /// Everything works again.
-    pub fn up(&self) {
-        lock(&self.faults).clear();
+    /// Calls of the operation of this name wait from here on, before they do anything.
+    pub fn hold(&self, operation: &'static str) {
+        self.held.send_modify(|held| held.extend([operation]));
     }
 
-    fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+    /// What was held goes on; what fails, fails.
+    pub fn let_go(&self) {
+        self.held.send_modify(BTreeSet::clear);
+    }
+
+    /// Everything works again, and what was held goes on.
+    pub fn up(&self) {
+        lock(&self.faults).clear();
+        self.let_go();
+    }
+
+    async fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+        let mut held = self.held.subscribe();
+        // The sender lives as long as `self`, so there is always a next value to wait for.
+        drop(held.wait_for(|held| !held.contains(operation)).await);
         let faults = lock(&self.faults);
         match faults.get(operation).or_else(|| faults.get(ALL)) {
             Some(Fault::Full) => Err(StoreError::Full),
@@ -93,12 +111,12 @@ impl<T: Spool> Spool for Outage<T> {
         now: UnixTime,
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
-        self.check("intend")?;
+        self.check("intend").await?;
         self.inner.intend(intents, now, lease).await
     }
 
     async fn commit(&self, item: NewItem, now: UnixTime) -> Result<Committed, StoreError> {
-        self.check("commit")?;
+        self.check("commit").await?;
         self.inner.commit(item, now).await
     }
 
@@ -108,12 +126,12 @@ impl<T: Spool> Spool for Outage<T> {
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Leased>, StoreError> {
-        self.check("lease_due")?;
+        self.check("lease_due").await?;
         self.inner.lease_due(now, lease, limit).await
     }
 
     async fn renew(&self, lease: &Lease, now: UnixTime, more: Duration) -> Result<(), StoreError> {
-        self.check("renew")?;
+        self.check("renew").await?;
         self.inner.renew(lease, now, more).await
     }
 
@@ -122,7 +140,7 @@ impl<T: Spool> Spool for Outage<T> {
         tenant: &TenantId,
         queue: QueueId,
     ) -> Result<SealedContent, StoreError> {
-        self.check("content")?;
+        self.check("content").await?;
         self.inner.content(tenant, queue).await
     }
 
@@ -133,27 +151,27 @@ impl<T: Spool> Spool for Outage<T> {
         events: Vec<NewEvent>,
         now: UnixTime,
     ) -> Result<(), StoreError> {
-        self.check("settle")?;
+        self.check("settle").await?;
         self.inner.settle(lease, settlement, events, now).await
     }
 
     async fn state(&self, delivery: &DeliveryKey) -> Result<DeliveryState, StoreError> {
-        self.check("state")?;
+        self.check("state").await?;
         self.inner.state(delivery).await
     }
 
     async fn wake(&self, delivery: &DeliveryKey, due: UnixTime) -> Result<(), StoreError> {
-        self.check("wake")?;
+        self.check("wake").await?;
         self.inner.wake(delivery, due).await
     }
 
     async fn oldest(&self) -> Result<Option<UnixTime>, StoreError> {
-        self.check("oldest")?;
+        self.check("oldest").await?;
         self.inner.oldest().await
     }
 
     async fn forget_ended(&self, before: UnixTime) -> Result<usize, StoreError> {
-        self.check("forget_ended")?;
+        self.check("forget_ended").await?;
         self.inner.forget_ended(before).await
     }
 }
@@ -166,22 +184,22 @@ impl<T: Vault> Vault for Outage<T> {
         expires: UnixTime,
         body: &SealedContent,
     ) -> Result<(), StoreError> {
-        self.check("store")?;
+        self.check("store").await?;
         self.inner.store(key, expires, body).await
     }
 
     async fn open(&self, key: &VaultKey) -> Result<SealedContent, StoreError> {
-        self.check("open")?;
+        self.check("open").await?;
         self.inner.open(key).await
     }
 
     async fn erase(&self, key: &VaultKey) -> Result<(), StoreError> {
-        self.check("erase")?;
+        self.check("erase").await?;
         self.inner.erase(key).await
     }
 
     async fn expired(&self, now: UnixTime, limit: usize) -> Result<Vec<VaultKey>, StoreError> {
-        self.check("expired")?;
+        self.check("expired").await?;
         self.inner.expired(now, limit).await
     }
 }
@@ -189,17 +207,17 @@ impl<T: Vault> Vault for Outage<T> {
 #[async_trait]
 impl<T: KeyStore> KeyStore for Outage<T> {
     async fn put(&self, reference: &KeyRef, key: &WrappedKey) -> Result<(), StoreError> {
-        self.check("put")?;
+        self.check("put").await?;
         self.inner.put(reference, key).await
     }
 
     async fn fetch(&self, reference: &KeyRef) -> Result<WrappedKey, StoreError> {
-        self.check("fetch")?;
+        self.check("fetch").await?;
         self.inner.fetch(reference).await
     }
 
     async fn erase(&self, reference: &KeyRef) -> Result<(), StoreError> {
-        self.check("erase")?;
+        self.check("erase").await?;
         self.inner.erase(reference).await
     }
 
@@ -209,7 +227,7 @@ impl<T: KeyStore> KeyStore for Outage<T> {
         id: [u8; 16],
         limit: usize,
     ) -> Result<Vec<KeyRef>, StoreError> {
-        self.check("before")?;
+        self.check("before").await?;
         self.inner.before(purpose, id, limit).await
     }
 }
@@ -217,22 +235,22 @@ impl<T: KeyStore> KeyStore for Outage<T> {
 #[async_trait]
 impl<T: DomainMemory> DomainMemory for Outage<T> {
     async fn recall(&self, domain: &DnsName) -> Result<Option<DomainHistory>, StoreError> {
-        self.check("recall")?;
+        self.check("recall").await?;
         self.inner.recall(domain).await
     }
 
     async fn remember(&self, domain: &DnsName, history: &DomainHistory) -> Result<(), StoreError> {
-        self.check("remember")?;
+        self.check("remember").await?;
         self.inner.remember(domain, history).await
     }
 
     async fn policy(&self, domain: &DnsName) -> Result<Option<CachedPolicy>, StoreError> {
-        self.check("policy")?;
+        self.check("policy").await?;
         self.inner.policy(domain).await
     }
 
     async fn put_policy(&self, domain: &DnsName, policy: &CachedPolicy) -> Result<(), StoreError> {
-        self.check("put_policy")?;
+        self.check("put_policy").await?;
         self.inner.put_policy(domain, policy).await
     }
 }
@@ -240,12 +258,12 @@ impl<T: DomainMemory> DomainMemory for Outage<T> {
 #[async_trait]
 impl<T: Directory> Directory for Outage<T> {
     async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
-        self.check("tenant")?;
+        self.check("tenant").await?;
         self.inner.tenant(id).await
     }
 
     async fn account(&self, identity: &Identity) -> Result<Option<Account>, StoreError> {
-        self.check("account")?;
+        self.check("account").await?;
         self.inner.account(identity).await
     }
 
@@ -254,17 +272,17 @@ impl<T: Directory> Directory for Outage<T> {
         tenant: &TenantId,
         recipient: &Address,
     ) -> Result<Option<PhoneNumber>, StoreError> {
-        self.check("phone")?;
+        self.check("phone").await?;
         self.inner.phone(tenant, recipient).await
     }
 
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
-        self.check("put_tenant")?;
+        self.check("put_tenant").await?;
         self.inner.put_tenant(tenant).await
     }
 
     async fn put_account(&self, identity: &Identity, account: &Account) -> Result<(), StoreError> {
-        self.check("put_account")?;
+        self.check("put_account").await?;
         self.inner.put_account(identity, account).await
     }
 
@@ -274,7 +292,7 @@ impl<T: Directory> Directory for Outage<T> {
         recipient: &Address,
         number: &PhoneNumber,
     ) -> Result<(), StoreError> {
-        self.check("put_phone")?;
+        self.check("put_phone").await?;
         self.inner.put_phone(tenant, recipient, number).await
     }
 }
@@ -283,6 +301,7 @@ impl<T: Directory> Directory for Outage<T> {
 impl<T: SigningKeys> SigningKeys for Outage<T> {
     async fn signers(&self, domain: &DnsName) -> Result<Vec<Arc<dyn DkimSigner>>, SigningError> {
         self.check("signers")
+            .await
             .map_err(|error| SigningError::Unavailable(error.into()))?;
         self.inner.signers(domain).await
     }

@@ -122,6 +122,15 @@ impl TestExecutor {
     }
 }
 
+impl TestExecutor {
+    /// Ends every task where it stands, as the end of its process would.
+    pub async fn crash(&self) {
+        let mut running = std::mem::take(&mut *lock(&self.0));
+        running.abort_all();
+        while running.join_next().await.is_some() {}
+    }
+}
+
 impl Executor for TestExecutor {
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
         lock(&self.0).spawn(task);

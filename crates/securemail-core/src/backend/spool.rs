@@ -16,7 +16,8 @@ use crate::vocab::{DeliveryKey, KeyedHash, QueueId, SealedContent, TenantId, Uni
 /// the same time share one commit to the disk.
 ///
 /// # Contract
-/// - **S1** When `intend` returns `Ok`, the granted intents are durable.
+/// - **S1** When `intend` returns `Ok`, the granted intents are durable. The lease of a delivery that
+///   was not known is [`Lease::first`].
 /// - **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
 ///   the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
 ///   whose lease ran out without a result is granted again, marked `unclear`.
@@ -181,6 +182,14 @@ pub struct Lease {
     pub delivery: DeliveryKey,
     /// Rises with each lease of the delivery.
     pub fence: u64,
+}
+
+impl Lease {
+    /// The lease that `intend` gives for a delivery that the spool does not know (contract S1).
+    #[must_use]
+    pub const fn first(delivery: DeliveryKey) -> Self {
+        Self { delivery, fence: 1 }
+    }
 }
 
 /// A message that we take responsibility for.

@@ -1,17 +1,33 @@
-//! Whether an attempt may still be called off, and who settles it.
+//! When the final dot of an attempt from memory may leave, and whether it may still be called off.
 
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use futures_channel::oneshot;
+use futures_util::FutureExt as _;
+use futures_util::future::Shared;
 
 use crate::backend::{DotClosed, FinalDot};
+
+/// Ends when the intents of a message are durable; all its gates wait for it. It fails where its
+/// sender is dropped: then nothing may leave.
+pub(super) type Durable = Shared<oneshot::Receiver<()>>;
+
+/// The two ends of a [`Durable`].
+pub(super) fn durable() -> (oneshot::Sender<()>, Durable) {
+    let (sender, receiver) = oneshot::channel();
+    (sender, receiver.shared())
+}
 
 /// The state that an attempt and its submitter share.
 ///
 /// An attempt is never dropped once the end of data may have reached the peer: after `open` it can
 /// only be detached, and then it settles itself.
-#[derive(Debug, Default)]
-pub(super) struct Gate(Mutex<Phase>);
+#[derive(Debug)]
+pub(super) struct Gate {
+    durable: Durable,
+    phase: Mutex<Phase>,
+}
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Phase {
@@ -34,9 +50,17 @@ pub(super) enum CallOff {
 }
 
 impl Gate {
+    /// A gate that nothing passes before `durable`.
+    pub(super) fn new(durable: Durable) -> Self {
+        Self {
+            durable,
+            phase: Mutex::default(),
+        }
+    }
+
     /// Calls the attempt off, if nothing was handed over yet.
     pub(super) fn call_off(&self) -> CallOff {
-        let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         match *phase {
             Phase::Before | Phase::CalledOff => {
                 *phase = Phase::CalledOff;
@@ -50,7 +74,9 @@ impl Gate {
 #[async_trait]
 impl FinalDot for Gate {
     async fn open(&self) -> Result<(), DotClosed> {
-        let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let durable = self.durable.clone();
+        durable.await.map_err(|oneshot::Canceled| DotClosed)?;
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         match *phase {
             Phase::Before | Phase::Passed => {
                 *phase = Phase::Passed;

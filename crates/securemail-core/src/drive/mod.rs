@@ -10,6 +10,7 @@ mod destinations;
 mod gate;
 mod hold;
 mod inquire;
+mod intend;
 mod item;
 mod letters;
 mod own_mail;

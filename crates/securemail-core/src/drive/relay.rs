@@ -6,17 +6,17 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::conclude::Standing;
-use super::deliver::Delivery;
-use super::item::{DeliveryRecord, covers};
+use super::intend::Begun;
+use super::item::covers;
 use super::rounds::Round;
 use super::settled::{Covered, Settled};
-use super::submission::{Accepted, Screened, Submission, try_later};
+use super::submission::{Submission, try_later};
 use super::{Relay, settled};
 use crate::StoreError;
-use crate::backend::{Claim, Earlier, Intent, Lease};
+use crate::backend::Earlier;
 use crate::route::{Decision, Evidence, MessageFacts, Route};
 use crate::vocab::{
-    Address, DeliveryKey, DnsName, EnhancedStatus, Envelope, Profile, Reply, TenantId, UnixTime,
+    Address, DnsName, EnhancedStatus, Envelope, Profile, Reply, TenantId, UnixTime,
 };
 
 impl Relay {
@@ -38,7 +38,7 @@ impl Relay {
         wait.await.unwrap_or_else(|_| try_later())
     }
 
-    /// The steps, in order: screen, intend, prepare, attempt, conclude.
+    /// The steps, in order: screen, intend and begin at once, end what was begun, conclude.
     async fn take(self: &Arc<Self>, submission: Submission) -> Result<Settled, Reply> {
         let envelope = submission.envelope.clone();
         let screened = match self.screen(submission).await {
@@ -49,67 +49,17 @@ impl Relay {
             }
         };
         let deadline = self.now().plus(self.settings.budget);
-        let (granted, earlier) = self.claim(&screened).await?;
-        let possible_duplicate = granted.iter().any(|(_, unclear)| *unclear);
-        let message = match self.prepare(screened, possible_duplicate).await {
-            Ok(message) => Arc::new(message),
-            Err(reply) => {
-                self.on_refused(&envelope, None, &reply).await;
-                return Err(self.refuse(granted, reply).await);
-            }
-        };
-        let deliveries = granted
-            .into_iter()
-            .filter_map(|(lease, _)| message.delivery(lease))
-            .collect();
-        let rounds = self.first_rounds(&message, deliveries, deadline).await;
+        let Begun {
+            message,
+            rounds,
+            earlier,
+        } = self.begin(&screened).await?;
+        let rounds = self.end_rounds(rounds, deadline).await;
         let mut covered = self.join_all_earlier(earlier, deadline).await;
         let standings = rounds.into_iter().flat_map(Round::standings).collect();
         self.conclude(&message, standings, &mut covered).await;
         Settled::of(message.queue, message.envelope.recipients.len(), covered)
             .map_err(|_| settled::keep_it("not all recipients could be served; please try again"))
-    }
-
-    /// Writes down what is about to be tried, before any attempt.
-    async fn claim(
-        &self,
-        screened: &Screened,
-    ) -> Result<(Vec<(Lease, bool)>, Vec<(u16, Earlier)>), Reply> {
-        let keys = screened.resubmission.as_deref();
-        let intents = (0u16..)
-            .zip(&screened.envelope.recipients)
-            .map(|(recipient, _)| Intent {
-                delivery: DeliveryKey {
-                    tenant: screened.tenant.id.clone(),
-                    queue: screened.queue,
-                    recipient,
-                },
-                resubmission: keys.and_then(|keys| keys.get(usize::from(recipient)).copied()),
-                events: self.on_intent(screened, recipient),
-            });
-        let lease = self.settings.attempt_lease;
-        let claims = self
-            .parts
-            .spool
-            .intend(intents.collect(), self.now(), lease)
-            .await
-            .map_err(|error| no_room(&error))?;
-        let mut granted = Vec::new();
-        let mut earlier = Vec::new();
-        for (index, claim) in (0u16..).zip(claims) {
-            match claim {
-                Claim::Granted { lease, unclear } => granted.push((lease, unclear)),
-                Claim::Earlier(found) => earlier.push((index, found)),
-            }
-        }
-        Ok((granted, earlier))
-    }
-
-    /// Nothing was tried: the intents are taken back.
-    async fn refuse(&self, granted: Vec<(Lease, bool)>, reply: Reply) -> Reply {
-        self.release_all(granted.into_iter().map(|(lease, _)| lease).collect())
-            .await;
-        reply
     }
 
     /// Waits for attempts at the same submission that are still under way.
@@ -183,26 +133,6 @@ impl Relay {
     }
 }
 
-impl Accepted {
-    /// The delivery that a lease is for; nothing is known of its domain yet.
-    fn delivery(&self, lease: Lease) -> Option<Delivery> {
-        let recipient = self
-            .envelope
-            .recipients
-            .get(usize::from(lease.delivery.recipient))?;
-        let profile = self.profile(recipient.domain());
-        let evidence = Evidence::new(recipient.domain().clone(), profile, self.facts());
-        let record = DeliveryRecord::new(recipient.clone());
-        Some(Delivery {
-            lease,
-            log: self.log.clone(),
-            record,
-            evidence,
-            sent: None,
-        })
-    }
-}
-
 impl Round {
     /// Each delivery with how it stands.
     fn standings(self) -> Vec<Standing> {
@@ -226,17 +156,5 @@ const fn refusal_code(status: EnhancedStatus) -> u16 {
     match (status.subject, status.detail) {
         (1, 10) => 556,
         _ => 550,
-    }
-}
-
-/// No room for the intent: the sender keeps the message (RFC 3463, X.3.1).
-fn no_room(error: &StoreError) -> Reply {
-    match error {
-        StoreError::Full => Reply::new(
-            452,
-            Some(EnhancedStatus::new(4, 3, 1)),
-            "no room for messages now; please try again later",
-        ),
-        _ => try_later(),
     }
 }

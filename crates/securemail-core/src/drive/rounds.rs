@@ -9,7 +9,7 @@ use futures_util::future::{self, Either};
 
 use super::Relay;
 use super::deliver::{Delivery, Outgoing, Verdict};
-use super::gate::{CallOff, Gate};
+use super::gate::{self, CallOff, Durable, Gate};
 use super::submission::Accepted;
 use crate::backend::{DeliveryState, FinalDot, Lease, SessionOutcome};
 use crate::route::Decision;
@@ -70,41 +70,97 @@ impl Slot {
     }
 }
 
+/// The rounds of one message, one for each recipient domain. No final dot leaves before they are let go.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    begun: Vec<BegunRound>,
+    let_go: Option<oneshot::Sender<()>>,
+}
+
+/// A round that has begun.
+#[derive(Debug)]
+enum BegunRound {
+    /// The domain is in back-off, or its places are taken.
+    NoPlace(Vec<Lease>),
+    Running(Running),
+}
+
+/// A round under way, and what its submitter needs to end it.
+#[derive(Debug)]
+struct Running {
+    domain: DnsName,
+    leases: Vec<Lease>,
+    gate: Arc<Gate>,
+    slot: Arc<Slot>,
+    /// Ends with the task of the round.
+    finished: oneshot::Receiver<()>,
+    committed: oneshot::Sender<CommitDone>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Rounds {
+    /// The intents are durable: final dots may leave.
+    pub(super) fn let_go(mut self) -> Self {
+        if let Some(let_go) = self.let_go.take() {
+            let_go.send(()).unwrap_or(());
+        }
+        self
+    }
+
+    /// Ends rounds that were not let go; returns when nothing of them runs any more.
+    pub(super) async fn call_off(self) {
+        for round in self.begun {
+            let BegunRound::Running(round) = round else {
+                continue;
+            };
+            round.gate.call_off();
+            // Where the task has ended already, there is nothing to stop.
+            round.stop.send(()).unwrap_or(());
+            round.finished.await.unwrap_or(());
+        }
+    }
+}
+
 impl Relay {
-    /// Tries all `deliveries`, domain by domain at once, until `deadline`.
-    pub(super) async fn first_rounds(
+    /// Begins to try all deliveries that `leases` are for, domain by domain at once.
+    pub(super) fn begin_rounds(
         self: &Arc<Self>,
         message: &Arc<Accepted>,
-        deliveries: Vec<Delivery>,
-        deadline: UnixTime,
-    ) -> Vec<Round> {
+        leases: Vec<Lease>,
+    ) -> Rounds {
         let mut domains: BTreeMap<DnsName, Vec<Delivery>> = BTreeMap::new();
-        for delivery in deliveries {
+        for delivery in leases.into_iter().filter_map(|l| message.delivery(l)) {
             let domain = delivery.record.recipient.domain().clone();
             domains.entry(domain).or_default().push(delivery);
         }
-        let rounds = domains.into_iter().map(|(domain, deliveries)| {
-            self.clone()
-                .first_round(message.clone(), domain, deliveries, deadline)
-        });
-        future::join_all(rounds).await
+        let (let_go, durable) = gate::durable();
+        let begun = domains
+            .into_iter()
+            .map(|(domain, deliveries)| {
+                self.begin_round(message.clone(), domain, deliveries, durable.clone())
+            })
+            .collect();
+        Rounds {
+            begun,
+            let_go: Some(let_go),
+        }
     }
 
-    async fn first_round(
-        self: Arc<Self>,
+    fn begin_round(
+        self: &Arc<Self>,
         message: Arc<Accepted>,
         domain: DnsName,
         deliveries: Vec<Delivery>,
-        deadline: UnixTime,
-    ) -> Round {
+        durable: Durable,
+    ) -> BegunRound {
         let leases: Vec<Lease> = deliveries.iter().map(|d| d.lease.clone()).collect();
         // A destination in back-off, or with its attempts used up, goes to the spool at once.
         let Some(permit) = self.destinations.enter_at_once(&domain, self.now()) else {
-            return Round::CalledOff(leases);
+            return BegunRound::NoPlace(leases);
         };
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(durable));
         let slot = Arc::new(Slot::default());
-        let (finished, wait) = oneshot::channel::<()>();
+        let (done, finished) = oneshot::channel::<()>();
         let (committed, commit) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = {
@@ -114,10 +170,11 @@ impl Relay {
                 let round = relay.round_from_memory(&message, &domain, deliveries, gate.clone());
                 let round = Box::pin(relay.while_renewing(&leases, round));
                 // Dropped before its end of data, an attempt is cancelled cleanly (contract T3).
-                let Some(result) = unless_stopped(round, stopped).await else {
+                let result = unless_stopped(round, stopped).await;
+                drop(permit);
+                let Some(result) = result else {
                     return;
                 };
-                drop(permit);
                 if let Some(result) = slot.finish(result) {
                     // Called off: the spool has the deliveries already, and nothing left us.
                     if gate.call_off() == CallOff::TooLate {
@@ -125,14 +182,46 @@ impl Relay {
                     }
                 } else {
                     // The submitter may have given up waiting just now; it takes the result all the same.
-                    finished.send(()).unwrap_or(());
+                    done.send(()).unwrap_or(());
                 }
             }
         };
         // The task outlives the budget.
         self.parts.executor.spawn(Box::pin(task));
+        BegunRound::Running(Running {
+            domain,
+            leases,
+            gate,
+            slot,
+            finished,
+            committed,
+            stop,
+        })
+    }
+
+    /// Waits for all rounds, until `deadline`.
+    pub(super) async fn end_rounds(&self, rounds: Rounds, deadline: UnixTime) -> Vec<Round> {
+        let ends = rounds.begun.into_iter().map(|round| async move {
+            match round {
+                BegunRound::NoPlace(leases) => Round::CalledOff(leases),
+                BegunRound::Running(running) => self.end_round(running, deadline).await,
+            }
+        });
+        future::join_all(ends).await
+    }
+
+    async fn end_round(&self, running: Running, deadline: UnixTime) -> Round {
+        let Running {
+            domain,
+            leases,
+            gate,
+            slot,
+            finished,
+            committed,
+            stop,
+        } = running;
         let sleep = self.parts.clock.sleep_until(deadline);
-        if let Either::Left(_) = future::select(wait, sleep).await
+        if let Either::Left(_) = future::select(finished, sleep).await
             && let Some(result) = slot.take()
         {
             self.judge_patience(&domain, &result);
@@ -145,7 +234,6 @@ impl Relay {
         match (slot.take(), call_off) {
             (Some(result), _) => Round::Ended(result),
             (None, CallOff::InTime) => {
-                // Where the task has ended already, there is nothing to stop.
                 stop.send(()).unwrap_or(());
                 Round::CalledOff(leases)
             }

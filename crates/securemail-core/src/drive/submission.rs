@@ -161,7 +161,7 @@ impl Relay {
     /// is our affair: then the message is taken and waits.
     pub(super) async fn prepare(
         &self,
-        screened: Screened,
+        screened: &Screened,
         possible_duplicate: bool,
     ) -> Result<Accepted, Reply> {
         let Screened {
@@ -173,47 +173,50 @@ impl Relay {
             received,
             view,
             content,
-            ..
+            protocol,
+            tls,
+            wished,
+            submitted: _,
+            resubmission: _,
         } = screened;
-        let tls = screened.tls.as_ref();
         let trace = Trace {
             by: &self.settings.hostname,
-            queue,
-            received,
+            queue: *queue,
+            received: *received,
             helo: &envelope.helo,
-            with: screened.protocol,
-            tls: tls.map(|(cipher, group)| TlsSession {
+            with: *protocol,
+            tls: tls.as_ref().map(|(cipher, group)| TlsSession {
                 cipher,
                 group: Some(group.as_str()),
             }),
             recipients: &envelope.recipients,
             possible_duplicate,
         };
-        let content = trace.outgoing(&view, content);
+        let content = trace.outgoing(view, content.clone());
         let signed = match self.sign(&content).await {
             Ok(signed) => Some(signed),
             Err(error) => held_or_refused(&error)?,
         };
         let header = ItemHeader {
-            account: Some(account.id),
+            account: Some(account.id.clone()),
             author: view.mailboxes("From").addresses.first().cloned(),
             reverse_path: envelope.reverse_path.clone(),
-            accepted: received,
+            accepted: *received,
             size: content.size(),
             wrapped_key: Vec::new(),
-            day: day_of(received),
+            day: day_of(*received),
             message_id: view.message_id(),
-            wished: screened.wished,
+            wished: wished.clone(),
             about: None,
             vault: None,
             bland: None,
         };
         Ok(Accepted {
-            tenant,
-            queue,
-            log,
+            tenant: tenant.clone(),
+            queue: *queue,
+            log: log.clone(),
             header,
-            envelope,
+            envelope: envelope.clone(),
             content,
             signed,
         })

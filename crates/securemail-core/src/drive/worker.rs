@@ -43,7 +43,7 @@ impl Relay {
             if !stopped {
                 let due = self.take_due_logged(running.len()).await;
                 let found = !due.is_empty();
-                running.extend(due.into_iter().map(|leased| self.begin(leased)));
+                running.extend(due.into_iter().map(|leased| self.begin_retry(leased)));
                 if found && running.len() < self.settings.workers {
                     continue;
                 }
@@ -67,7 +67,7 @@ impl Relay {
     }
 
     /// Starts a retry; what is returned ends with it.
-    fn begin(self: &Arc<Self>, leased: Leased) -> oneshot::Receiver<()> {
+    fn begin_retry(self: &Arc<Self>, leased: Leased) -> oneshot::Receiver<()> {
         let (done, ended) = oneshot::channel();
         let relay = self.clone();
         self.parts.executor.spawn(Box::pin(async move {

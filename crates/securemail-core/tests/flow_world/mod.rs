@@ -44,6 +44,8 @@ pub(crate) const HOME: &str = "mx.gemeente.example";
 
 pub(crate) struct World {
     pub(crate) relay: Arc<Relay>,
+    parts: Parts,
+    settings: RelaySettings,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) executor: Arc<TestExecutor>,
     pub(crate) dns: Arc<ScriptedDns>,
@@ -116,7 +118,11 @@ impl World {
         };
         let service = Arc::new(service.await.unwrap());
         let world = Self {
-            relay: Relay::new(parts, service, settings).await.unwrap(),
+            relay: Relay::new(parts.clone(), service, settings.clone())
+                .await
+                .unwrap(),
+            parts,
+            settings,
             clock,
             executor,
             dns,
@@ -151,6 +157,14 @@ impl World {
     /// A domain of which its signed parent says that it is not there.
     pub(crate) fn absent(&self, domain: &str) {
         self.dns.sign(&name(domain));
+    }
+
+    /// The process ends where it stands, and another one begins over the same stores.
+    pub(crate) async fn crash(&mut self) {
+        self.executor.crash().await;
+        let service = self.relay.pickups().clone();
+        let relay = Relay::new(self.parts.clone(), service, self.settings.clone());
+        self.relay = relay.await.unwrap();
     }
 
     /// Hands a message in, and lets time pass until the answer is there.
@@ -278,7 +292,7 @@ impl World {
 }
 
 /// Lets every task go on as far as it can without time passing.
-async fn settle_down() {
+pub(crate) async fn settle_down() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }

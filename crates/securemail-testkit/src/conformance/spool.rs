@@ -67,10 +67,12 @@ pub trait SpoolHarness: Send + Sync {
     async fn reopen(&self, old: SpoolWithLog) -> SpoolWithLog;
 }
 
-/// **S1** When `intend` returns `Ok`, the granted intents are durable.
+/// **S1** When `intend` returns `Ok`, the granted intents are durable. The lease of a delivery that
+/// was not known is [`Lease::first`].
 pub async fn s1_granted_is_durable(harness: &impl SpoolHarness) {
     let old = harness.fresh().await;
     let lease = granted(intend(&*old.spool, intent(1, None), 0).await).0;
+    assert_eq!(lease, Lease::first(key(1)), "S1: its first lease");
     let new = harness.reopen(old).await;
     assert_eq!(
         state(&*new.spool, 1).await,

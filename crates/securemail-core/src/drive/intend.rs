@@ -1,0 +1,227 @@
+//! Writes down what is about to be tried, while it begins: no final dot leaves before that is durable.
+
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use super::Relay;
+use super::deliver::Delivery;
+use super::item::DeliveryRecord;
+use super::rounds::Rounds;
+use super::submission::{Accepted, Screened, try_later};
+use crate::StoreError;
+use crate::backend::{Claim, Earlier, Intent, Lease};
+use crate::route::Evidence;
+use crate::vocab::{DeliveryKey, EnhancedStatus, Reply};
+
+/// The intents of a message, on their way to the disk.
+type Intents = oneshot::Receiver<Result<Vec<Claim>, StoreError>>;
+
+/// A message whose attempts are under way and whose intents are durable.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// The message as it goes out.
+    pub message: Arc<Accepted>,
+    /// The attempts.
+    pub rounds: Rounds,
+    /// Recipients whose earlier submission stands, by their place in the envelope.
+    pub earlier: Vec<(u16, Earlier)>,
+}
+
+/// What the spool said to the intents of one message.
+struct Claims {
+    granted: Vec<Lease>,
+    earlier: Vec<(u16, Earlier)>,
+    /// One of the granted was tried before, and nobody knows how that ended.
+    unclear: bool,
+}
+
+impl Relay {
+    /// Begins the attempts, and returns when their intents are durable: DNS, handshakes and bodies
+    /// overlap with the commit.
+    ///
+    /// Nearly always every intent is granted for the first time, so that is what is begun on. Where the
+    /// spool says otherwise, what was begun is called off before its final dot, and what is granted
+    /// begins again; a repeat is rare enough to pay for a second handshake.
+    ///
+    /// # Errors
+    /// The reply for the sender. Nothing was handed over then, and nothing stays intended.
+    pub(super) async fn begin(self: &Arc<Self>, screened: &Screened) -> Result<Begun, Reply> {
+        let intents = self.intend(screened);
+        let message = match self.prepare_logged(screened, false).await {
+            Ok(message) => message,
+            Err(reply) => return Err(self.refuse(intents, reply).await),
+        };
+        let rounds = self.begin_rounds(&message, message.hoped_for());
+        let claims = match claimed(intents).await {
+            Ok(claims) => claims,
+            Err(reply) => {
+                rounds.call_off().await;
+                return Err(reply);
+            }
+        };
+        if claims.are_as_hoped(&message) {
+            return Ok(Begun {
+                message,
+                rounds: rounds.let_go(),
+                earlier: Vec::new(),
+            });
+        }
+        rounds.call_off().await;
+        self.begin_again(screened, message, claims).await
+    }
+
+    /// Begins with what was granted, marked where an earlier copy may have arrived.
+    async fn begin_again(
+        self: &Arc<Self>,
+        screened: &Screened,
+        mut message: Arc<Accepted>,
+        claims: Claims,
+    ) -> Result<Begun, Reply> {
+        if claims.unclear {
+            message = match self.prepare_logged(screened, true).await {
+                Ok(message) => message,
+                Err(reply) => {
+                    self.release_all(claims.granted).await;
+                    return Err(reply);
+                }
+            };
+        }
+        let rounds = self.begin_rounds(&message, claims.granted);
+        Ok(Begun {
+            message,
+            rounds: rounds.let_go(),
+            earlier: claims.earlier,
+        })
+    }
+
+    /// Hands the intents of all recipients to the spool.
+    fn intend(self: &Arc<Self>, screened: &Screened) -> Intents {
+        let keys = screened.resubmission.as_deref();
+        let intents = (0u16..)
+            .zip(&screened.envelope.recipients)
+            .map(|(recipient, _)| Intent {
+                delivery: screened.delivery(recipient),
+                resubmission: keys.and_then(|keys| keys.get(usize::from(recipient)).copied()),
+                events: self.on_intent(screened, recipient),
+            })
+            .collect();
+        let (answer, claims) = oneshot::channel();
+        let relay = self.clone();
+        self.parts.executor.spawn(Box::pin(async move {
+            let lease = relay.settings.attempt_lease;
+            let claims = relay.parts.spool.intend(intents, relay.now(), lease).await;
+            drop(answer.send(claims));
+        }));
+        claims
+    }
+
+    /// Nothing was tried: the intents are taken back.
+    async fn refuse(&self, intents: Intents, reply: Reply) -> Reply {
+        if let Ok(claims) = claimed(intents).await {
+            self.release_all(claims.granted).await;
+        }
+        reply
+    }
+
+    async fn prepare_logged(
+        &self,
+        screened: &Screened,
+        possible_duplicate: bool,
+    ) -> Result<Arc<Accepted>, Reply> {
+        match self.prepare(screened, possible_duplicate).await {
+            Ok(message) => Ok(Arc::new(message)),
+            Err(reply) => {
+                self.on_refused(&screened.envelope, None, &reply).await;
+                Err(reply)
+            }
+        }
+    }
+}
+
+impl Claims {
+    fn of(claims: Vec<Claim>) -> Self {
+        let mut all = Self {
+            granted: Vec::new(),
+            earlier: Vec::new(),
+            unclear: false,
+        };
+        for (index, claim) in (0u16..).zip(claims) {
+            match claim {
+                Claim::Granted { lease, unclear } => {
+                    all.granted.push(lease);
+                    all.unclear |= unclear;
+                }
+                Claim::Earlier(found) => all.earlier.push((index, found)),
+            }
+        }
+        all
+    }
+
+    fn are_as_hoped(&self, message: &Accepted) -> bool {
+        !self.unclear && self.granted == message.hoped_for()
+    }
+}
+
+impl Screened {
+    fn delivery(&self, recipient: u16) -> DeliveryKey {
+        DeliveryKey {
+            tenant: self.tenant.id.clone(),
+            queue: self.queue,
+            recipient,
+        }
+    }
+}
+
+impl Accepted {
+    /// The leases that the spool gives for a message that it does not know.
+    fn hoped_for(&self) -> Vec<Lease> {
+        let first = |(recipient, _)| {
+            Lease::first(DeliveryKey {
+                tenant: self.tenant.id.clone(),
+                queue: self.queue,
+                recipient,
+            })
+        };
+        (0u16..).zip(&self.envelope.recipients).map(first).collect()
+    }
+
+    /// The delivery that a lease is for; nothing is known of its domain yet.
+    pub(super) fn delivery(&self, lease: Lease) -> Option<Delivery> {
+        let recipient = self
+            .envelope
+            .recipients
+            .get(usize::from(lease.delivery.recipient))?;
+        let profile = self.profile(recipient.domain());
+        let evidence = Evidence::new(recipient.domain().clone(), profile, self.facts());
+        let record = DeliveryRecord::new(recipient.clone());
+        Some(Delivery {
+            lease,
+            log: self.log.clone(),
+            record,
+            evidence,
+            sent: None,
+        })
+    }
+}
+
+/// What the spool said, or the reply where the intents are not durable.
+async fn claimed(intents: Intents) -> Result<Claims, Reply> {
+    match intents.await {
+        Ok(Ok(claims)) => Ok(Claims::of(claims)),
+        Ok(Err(error)) => Err(no_room(&error)),
+        Err(oneshot::Canceled) => Err(try_later()),
+    }
+}
+
+/// No room for the intent: the sender keeps the message (RFC 3463, X.3.1).
+fn no_room(error: &StoreError) -> Reply {
+    match error {
+        StoreError::Full => Reply::new(
+            452,
+            Some(EnhancedStatus::new(4, 3, 1)),
+            "no room for messages now; please try again later",
+        ),
+        _ => try_later(),
+    }
+}
