@@ -28,6 +28,17 @@ pub const STS_POLICY_OCTETS_MAX: usize = 64 * 1024;
 pub const STS_MAX_AGE_SECS_MAX: u64 = 31_557_600;
 /// Certificates of a chain that are looked at.
 pub const CHAIN_CERTIFICATES_MAX: usize = 10;
+/// Connections that are kept for a next message, in all; each costs us and its peer a socket.
+pub const CONNECTIONS_KEPT_MAX: usize = 500;
+/// The same, to one host for one tenant: common servers allow 50 connections of one client at once.
+pub const CONNECTIONS_KEPT_PER_HOST_MAX: usize = 20;
+/// Seconds that a kept connection may rest. Peers wait five minutes (RFC 5321, section 4.5.3.2.7), but
+/// busy ones less, and each waiting session is one that they lack.
+pub const CONNECTION_REST_SECS_MAX: u64 = 30;
+/// Seconds after which a connection takes no further message: new keys and addresses count soon.
+pub const CONNECTION_AGE_SECS_MAX: u64 = 300;
+/// Messages over one connection; common servers end a session after 100 and more.
+pub const CONNECTION_MESSAGES_MAX: u32 = 100;
 /// Recipients of one message (RFC 5321, section 4.5.3.1.8, asks for 100 at least).
 pub const RECIPIENTS_MAX: usize = 1000;
 /// Octets of the header of a message; a longer one is not mail but an attack on our memory.

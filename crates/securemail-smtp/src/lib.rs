@@ -17,4 +17,4 @@ pub use net::client::SmtpTransport;
 pub use net::limits::{Connections, Counted};
 pub use net::server::{Access, Listener, ServerParts, SmtpServer, TlsMode};
 pub use net::tls::{server_config, trust};
-pub use settings::{ClientSettings, ClientTimeouts, ServerSettings, ServerTimeouts};
+pub use settings::{ClientSettings, ClientTimeouts, Keeping, ServerSettings, ServerTimeouts};

@@ -54,6 +54,23 @@ pub struct ClientSettings {
     pub hostname: DnsName,
     /// How long a session may take for what.
     pub timeouts: ClientTimeouts,
+    /// Which connections wait for another message.
+    pub keeping: Keeping,
+}
+
+/// Which connections wait for another message after one was handed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// For so long.
+    pub rest: Duration,
+    /// Unless they are as old as this.
+    pub age: Duration,
+    /// Or carried so many messages; with one, none is kept.
+    pub messages: u32,
+    /// At most so many to one host for one tenant.
+    pub per_host: usize,
+    /// At most so many in all.
+    pub total: usize,
 }
 
 /// Time-outs of the client (RFC 5321, section 4.5.3.2).
@@ -121,6 +138,19 @@ impl ClientSettings {
         Self {
             hostname,
             timeouts: ClientTimeouts::default(),
+            keeping: Keeping::default(),
+        }
+    }
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self {
+            rest: Duration::from_secs(limits::CONNECTION_REST_SECS_MAX),
+            age: Duration::from_secs(limits::CONNECTION_AGE_SECS_MAX),
+            messages: limits::CONNECTION_MESSAGES_MAX,
+            per_host: limits::CONNECTIONS_KEPT_PER_HOST_MAX,
+            total: limits::CONNECTIONS_KEPT_MAX,
         }
     }
 }

@@ -296,7 +296,7 @@ async fn cut_at_every_octet_of_the_replies() {
             honest(),
             Cut {
                 written: Some(at),
-                read: None,
+                ..Cut::default()
             },
         )
         .await;
@@ -318,8 +318,8 @@ async fn cut_at_every_octet_of_what_is_sent() {
         let mx = Mx::start_cut(
             honest(),
             Cut {
-                written: None,
                 read: Some(at),
+                ..Cut::default()
             },
         )
         .await;

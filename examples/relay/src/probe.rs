@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use securemail_core::backend::{
-    Attempt, Clock, DotClosed, FinalDot, SessionOutcome, Transport, TransportPolicy,
+    Attempt, Clock, Connection, DotClosed, FinalDot, SessionOutcome, Transport, TransportPolicy,
 };
 use securemail_core::route::{AttemptEvidence, Decision, Evidence, Route, StandardPolicy};
 use securemail_core::vocab::{MemoryContent, ReversePath};
@@ -44,6 +44,7 @@ pub async fn probe(
         // Without recipients the session ends behind its proof.
         let attempt = Attempt {
             hop,
+            connection: Connection::Own,
             reverse_path: ReversePath::Null,
             recipients: Vec::new(),
             content: Arc::new(MemoryContent::default()),

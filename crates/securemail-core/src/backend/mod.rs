@@ -34,8 +34,8 @@ pub use spool::{
 };
 pub use system::{Clock, Entropy, Executor, NoEntropy};
 pub use transport::{
-    Attempt, AttemptReport, DotClosed, FinalDot, NoticeAttempt, NoticeTransport, PeerFacts,
-    RecipientOutcome, SessionOutcome, Transport,
+    Attempt, AttemptReport, Connection, DotClosed, FinalDot, NoticeAttempt, NoticeTransport,
+    PeerFacts, RecipientOutcome, SessionOutcome, Transport,
 };
 pub use vault::Vault;
 

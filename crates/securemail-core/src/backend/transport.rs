@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::ContentFree;
 use crate::route::{Hop, PeerFailure, PeerProof};
-use crate::vocab::{Address, Content, DnsName, Reply, ReversePath, UnixTime};
+use crate::vocab::{Address, Content, DnsName, Reply, ReversePath, TenantId, UnixTime};
 
 /// Hands messages to hosts. Whatever happens is a report; there is no error.
 ///
@@ -21,6 +21,11 @@ use crate::vocab::{Address, Content, DnsName, Reply, ReversePath, UnixTime};
 /// - **T3** Dropping the future before that is a clean cancellation; after it, the attempt must be
 ///   driven to its end.
 /// - **T4** Once the final dot may have left, a missing reply is `Unconfirmed`, never anything else.
+/// - **T5** A connection carries a second message only where both attempts allow it, for the same
+///   tenant; and `route::authenticate` gives a proof of its own for the second hop, at that time, of the
+///   chain that the session showed.
+/// - **T6** A connection kept from an earlier message that fails before the end of data says nothing
+///   about the host: the attempt goes on over a fresh one.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Tries.
@@ -32,6 +37,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 pub struct Attempt {
     /// The host, and what it must prove.
     pub hop: Hop,
+    /// Over which connection.
+    pub connection: Connection,
     /// MAIL FROM.
     pub reverse_path: ReversePath,
     /// RCPT TO, all of the hop's domain.
@@ -40,6 +47,15 @@ pub struct Attempt {
     pub content: Arc<dyn Content>,
     /// Asked before the final dot.
     pub final_dot: Arc<dyn FinalDot>,
+}
+
+/// Over which connection an attempt may go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Connection {
+    /// Over one that this tenant's mail may share, one message after the other.
+    OfTenant(TenantId),
+    /// Over one of its own: what its handshake proves is about this message alone.
+    Own,
 }
 
 /// Gives leave for the final dot.
@@ -119,6 +135,9 @@ pub struct PeerFacts {
     pub chain: Vec<Vec<u8>>,
     /// The host's name in its EHLO reply, made printable.
     pub ehlo: String,
+    /// When the handshake ended: before the attempt began, where the connection was kept from an
+    /// earlier message.
+    pub secured: UnixTime,
 }
 
 /// How far a session came.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::Relay;
 use super::item::DeliveryRecord;
 use super::submission::Signed;
-use crate::backend::{Attempt, AttemptReport, FinalDot, Lease, RecipientOutcome, SessionOutcome};
+use crate::backend::{
+    Attempt, AttemptReport, Connection, FinalDot, Lease, RecipientOutcome, SessionOutcome,
+};
 use crate::ledger::Log;
 use crate::route::{AttemptEvidence, Decision, Evidence, Hop, Route};
 use crate::vocab::{Reply, ReversePath};
@@ -106,8 +108,10 @@ impl Relay {
         batch: &[(Delivery, Decision)],
         gate: &Arc<dyn FinalDot>,
     ) -> AttemptReport {
+        let tenant = batch.first().map(|(d, _)| d.lease.delivery.tenant.clone());
         let attempt = Attempt {
             hop: hop.clone(),
+            connection: tenant.map_or(Connection::Own, Connection::OfTenant),
             reverse_path: outgoing.reverse_path.clone(),
             recipients: batch
                 .iter()

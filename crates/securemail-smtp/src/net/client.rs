@@ -6,21 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use rustls_pki_types::{CertificateDer, ServerName};
 use securemail_core::backend::{
-    Attempt, AttemptReport, Clock, DotClosed, FinalDot, PeerFacts, RecipientOutcome,
-    SessionOutcome, Transport,
+    Attempt, AttemptReport, Clock, DotClosed, FinalDot, PeerFacts, SessionOutcome, Transport,
 };
 use securemail_core::limits;
-use securemail_core::route::{Hop, PeerFailure, PeerProof, Trust, authenticate};
+use securemail_core::route::{Hop, PeerAuthenticated, PeerFailure, Trust, authenticate};
 use securemail_core::vocab::{Content, DnsName, UnixTime};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::pool::{Line, Pool};
 use super::tls::{HelloSize, client_config, facts};
+use super::tried::Tried;
 use super::wire::{Io, Wire, WireError};
 use crate::proto::client::{Clear, Connected, Handshaking, Peer, Proved, Ready};
 use crate::proto::command::Command;
@@ -31,9 +32,10 @@ use crate::settings::ClientSettings;
 
 /// Hands messages to hosts over SMTP. Build it once.
 pub struct SmtpTransport {
-    settings: ClientSettings,
+    pub(super) settings: ClientSettings,
     pub(super) clock: Arc<dyn Clock>,
     trust: Arc<Trust>,
+    pub(super) kept: Arc<Pool>,
 }
 
 impl SmtpTransport {
@@ -41,6 +43,7 @@ impl SmtpTransport {
     #[must_use]
     pub fn new(settings: ClientSettings, trust: Arc<Trust>, clock: Arc<dyn Clock>) -> Self {
         Self {
+            kept: Arc::new(Pool::new(settings.keeping, settings.timeouts.quit)),
             settings,
             clock,
             trust,
@@ -52,30 +55,38 @@ impl SmtpTransport {
 impl Transport for SmtpTransport {
     async fn attempt(&self, attempt: Attempt) -> AttemptReport {
         let started = self.clock.now();
-        let mut tried = Tried::nothing();
-        let addresses = attempt
-            .hop
-            .addresses
-            .iter()
-            .take(limits::ADDRESSES_PER_HOST_MAX);
-        for &address in addresses {
-            let next = self.try_address(address, &attempt).await;
-            let is_final = next.is_final();
-            tried = tried.or(next);
-            if is_final {
-                break;
-            }
-        }
+        let tried = match self.try_kept(&attempt).await {
+            Some(tried) => tried,
+            None => self.try_addresses(&attempt).await,
+        };
         let ended = self.clock.now();
         tried.report(attempt.hop.host, ended, ended.since(started))
     }
 }
 
 impl SmtpTransport {
+    /// Address by address, until one has its say.
+    async fn try_addresses(&self, attempt: &Attempt) -> Tried {
+        let mut tried = Tried::nothing();
+        let addresses = attempt.hop.addresses.iter();
+        for &address in addresses.take(limits::ADDRESSES_PER_HOST_MAX) {
+            let next = self.try_address(address, attempt).await;
+            let is_final = next.is_final();
+            tried = tried.or(next);
+            if is_final {
+                break;
+            }
+        }
+        tried
+    }
+
     async fn try_address(&self, address: IpAddr, attempt: &Attempt) -> Tried {
         let mut tried = Tried::at(address);
         match self.prove(address, &attempt.hop, &mut tried).await {
-            Ok((wire, ready)) => self.hand_over(wire, &ready, attempt, &mut tried).await,
+            Ok((wire, ready)) => {
+                let line = Line::new(wire, address);
+                self.hand_over(line, ready, attempt, &mut tried).await;
+            }
             Err(outcome) => tried.outcome = outcome,
         }
         tried
@@ -90,20 +101,10 @@ impl SmtpTransport {
     ) -> Result<(Wire<TlsStream<TcpStream>>, Ready), SessionOutcome> {
         let socket = SocketAddr::new(address, hop.port);
         let (mut wire, handshaking) = self.secure(socket, &hop.sni).await?;
-        let peer = tried.peer.insert(peer_facts(&wire));
-        let chain: Vec<_> = peer
-            .chain
-            .iter()
-            .map(|certificate| CertificateDer::from(certificate.as_slice()))
-            .collect();
-        let proved = authenticate(hop, &chain, self.clock.now(), &self.trust)
-            .map_err(SessionOutcome::NotAuthenticated)
-            .and_then(|proof| {
-                let leaf = chain
-                    .first()
-                    .ok_or(SessionOutcome::NotAuthenticated(PeerFailure::NoCertificate))?;
-                handshaking.prove(proof, hop, leaf)
-            });
+        let peer = tried.peer.insert(peer_facts(&wire, self.clock.now()));
+        let proved = self
+            .authenticate(peer, hop)
+            .and_then(|(proof, leaf)| handshaking.prove(proof, hop, leaf));
         let proved: Proved = match proved {
             Ok(proved) => proved,
             Err(outcome) => {
@@ -115,6 +116,24 @@ impl SmtpTransport {
         ready.peer().name.clone_into(&mut peer.ehlo);
         tried.proof = Some(ready.proof().proof().clone());
         Ok((wire, ready))
+    }
+
+    /// The proof that whoever showed these certificates is `hop`, now; and the leaf.
+    pub(super) fn authenticate<'p>(
+        &self,
+        peer: &'p PeerFacts,
+        hop: &Hop,
+    ) -> Result<(PeerAuthenticated, &'p [u8]), SessionOutcome> {
+        let chain: Vec<_> = peer
+            .chain
+            .iter()
+            .map(|certificate| CertificateDer::from(certificate.as_slice()))
+            .collect();
+        let proof = authenticate(hop, &chain, self.clock.now(), &self.trust)
+            .map_err(SessionOutcome::NotAuthenticated)?;
+        let leaf = peer.chain.first();
+        let leaf = leaf.ok_or(SessionOutcome::NotAuthenticated(PeerFailure::NoCertificate))?;
+        Ok((proof, leaf))
     }
 
     /// Connects and brings TLS up; once again with a smaller ClientHello where the handshake fails.
@@ -233,16 +252,18 @@ impl SmtpTransport {
         }
     }
 
-    async fn hand_over<S: Io + 'static>(
+    /// One message over a proved session, which rests afterwards or ends. Tells whether what came of it
+    /// is about the message, and not about the session only.
+    pub(super) async fn hand_over(
         &self,
-        mut wire: Wire<S>,
-        ready: &Ready,
+        mut line: Line,
+        ready: Ready,
         attempt: &Attempt,
         tried: &mut Tried,
-    ) {
+    ) -> bool {
         let Some(eight_bit) = eight_bit(&attempt.content, ready.peer()).await else {
             tried.outcome = SessionOutcome::CalledOff;
-            return;
+            return true;
         };
         let mail = Mail {
             reverse_path: &attempt.reverse_path,
@@ -250,22 +271,24 @@ impl SmtpTransport {
             content: Arc::clone(&attempt.content),
             eight_bit,
         };
-        match ready.mail(mail) {
-            Ok(mut transaction) => {
-                tried.outcome = self
-                    .transact(&mut wire, &mut transaction, attempt.final_dot.as_ref())
-                    .await;
-                let in_order = transaction.phase() == Phase::Ended;
-                tried.recipients = transaction.into_outcomes();
-                if in_order {
-                    self.quit(wire);
-                }
-            }
+        let mut transaction = match ready.mail(mail) {
+            Ok(transaction) => transaction,
             Err(outcome) => {
                 tried.outcome = outcome;
-                self.quit(wire);
+                self.quit(line.wire);
+                return false;
             }
+        };
+        tried.outcome = self
+            .transact(&mut line.wire, &mut transaction, &*attempt.final_dot)
+            .await;
+        let in_order = transaction.phase() == Phase::Ended;
+        let counts = tried.outcome == SessionOutcome::CalledOff || transaction.is_about_message();
+        tried.recipients = transaction.into_outcomes();
+        if in_order {
+            self.keep(line, ready, attempt, tried);
         }
+        counts
     }
 
     /// A whole transaction. Where it ends early, what the recipients are is in `transaction`.
@@ -304,8 +327,15 @@ impl SmtpTransport {
             let replies = transaction.next_group(&mut out);
             wire.send(&out, limits.command).await?;
             for _ in 0..replies {
-                let reply = wire.read_reply(limits.command).await?;
-                transaction.handle_reply(&reply);
+                let limit = if transaction.awaits_reset() {
+                    RESET_REPLY.min(limits.command)
+                } else {
+                    limits.command
+                };
+                transaction.handle_reply(&wire.read_reply(limit).await?);
+                if transaction.phase() == Phase::Broken {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -357,15 +387,8 @@ impl SmtpTransport {
     }
 
     /// QUIT, while the caller goes on: nothing depends on its reply.
-    pub(super) fn quit<S: Io + 'static>(&self, mut wire: Wire<S>) {
-        let limit = self.settings.timeouts.quit;
-        tokio::spawn(async move {
-            let mut out = BytesMut::new();
-            out.put_slice(b"QUIT\r\n");
-            if wire.send(&out, limit).await.is_ok() && wire.read_reply(limit).await.is_ok() {
-                wire.close().await;
-            }
-        });
+    pub(super) fn quit<S: Io + 'static>(&self, wire: Wire<S>) {
+        tokio::spawn(wire.quit(self.settings.timeouts.quit));
     }
 }
 
@@ -381,76 +404,7 @@ impl From<WireError> for Stopped {
     }
 }
 
-/// What came of one address.
-pub(super) struct Tried {
-    pub(super) address: Option<IpAddr>,
-    pub(super) peer: Option<PeerFacts>,
-    pub(super) proof: Option<PeerProof>,
-    pub(super) outcome: SessionOutcome,
-    pub(super) recipients: Vec<RecipientOutcome>,
-}
-
-impl Tried {
-    pub(super) fn nothing() -> Self {
-        Self {
-            address: None,
-            peer: None,
-            proof: None,
-            outcome: SessionOutcome::Unreachable("the host has no address".to_owned()),
-            recipients: Vec::new(),
-        }
-    }
-
-    pub(super) fn at(address: IpAddr) -> Self {
-        Self {
-            address: Some(address),
-            ..Self::nothing()
-        }
-    }
-
-    /// Whether no other address is tried: the peer had its say, or the caller.
-    pub(super) const fn is_final(&self) -> bool {
-        matches!(
-            self.outcome,
-            SessionOutcome::CalledOff | SessionOutcome::Completed | SessionOutcome::Incapable(_)
-        )
-    }
-
-    /// The one of two that says more; an attack at one address is not hidden by silence at the next.
-    pub(super) fn or(self, next: Self) -> Self {
-        if self.address.is_some() && rank(&self.outcome) > rank(&next.outcome) {
-            self
-        } else {
-            next
-        }
-    }
-
-    pub(super) fn report(self, host: DnsName, ended: UnixTime, took: Duration) -> AttemptReport {
-        AttemptReport {
-            host,
-            address: self.address,
-            peer: self.peer,
-            proof: self.proof,
-            outcome: self.outcome,
-            recipients: self.recipients,
-            ended,
-            took,
-        }
-    }
-}
-
-const fn rank(outcome: &SessionOutcome) -> u8 {
-    match outcome {
-        SessionOutcome::Unreachable(_) => 0,
-        SessionOutcome::TlsFailed(_) => 1,
-        SessionOutcome::NoStartTls(_) => 2,
-        SessionOutcome::NotAuthenticated(_) => 3,
-        SessionOutcome::Injected => 4,
-        SessionOutcome::CalledOff | SessionOutcome::Completed | SessionOutcome::Incapable(_) => 5,
-    }
-}
-
-pub(super) fn peer_facts(wire: &Wire<TlsStream<TcpStream>>) -> PeerFacts {
+pub(super) fn peer_facts(wire: &Wire<TlsStream<TcpStream>>, secured: UnixTime) -> PeerFacts {
     let (_, session) = wire.io.get_ref();
     let tls = facts(session);
     let chain = session.peer_certificates().unwrap_or_default();
@@ -464,6 +418,7 @@ pub(super) fn peer_facts(wire: &Wire<TlsStream<TcpStream>>) -> PeerFacts {
             .map(|certificate| certificate.to_vec())
             .collect(),
         ehlo: String::new(),
+        secured,
     }
 }
 
@@ -508,3 +463,6 @@ impl fmt::Debug for SmtpTransport {
 
 /// Octets of content that are read and sent at once.
 const BLOCK: usize = 64 * 1024;
+/// For the reply to RSET on a session that rested: a peer that went away silently must cost the sender
+/// no patience, since a fresh connection is at hand.
+const RESET_REPLY: Duration = Duration::from_secs(5);

@@ -10,8 +10,9 @@ use securemail_core::limits;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::client::{SmtpTransport, Tried, peer_facts};
+use super::client::{SmtpTransport, peer_facts};
 use super::tls::HelloSize;
+use super::tried::Tried;
 use super::wire::{Io, Wire};
 use crate::proto::client::NoticeReady;
 use crate::proto::transaction::Phase;
@@ -76,7 +77,7 @@ impl SmtpTransport {
             Err(SessionOutcome::TlsFailed(_)) => self.secure(socket, &attempt.host).await?,
             other => other?,
         };
-        let peer = tried.peer.insert(peer_facts(&wire));
+        let peer = tried.peer.insert(peer_facts(&wire, self.clock.now()));
         let ready = handshaking
             .unproved()
             .handle_ehlo(&self.inner_ehlo(&mut wire).await?)?;

@@ -1,10 +1,14 @@
 //! A stream with what was read from it and not yet used. Every wait has an end.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::proto::line::{LineFault, take_line};
@@ -102,6 +106,24 @@ impl<S: Io> Wire<S> {
         match timeout(limit, sending).await {
             Ok(sent) => sent.map_err(WireError::Io),
             Err(_) => Err(WireError::TimedOut),
+        }
+    }
+
+    /// Whether nothing has come since the last reply: no octet, and no end. It never waits.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        if !self.input.is_empty() {
+            return false;
+        }
+        let reading = pin!(unconstrained(self.fill(COMMAND_ROOM)));
+        reading
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    }
+
+    /// QUIT, and the end; nothing depends on how the peer takes it.
+    pub(crate) async fn quit(mut self, limit: Duration) {
+        if self.send(b"QUIT\r\n", limit).await.is_ok() && self.read_reply(limit).await.is_ok() {
+            self.close().await;
         }
     }
 

@@ -47,7 +47,14 @@ pub struct Unproved(());
 pub struct Ready {
     proof: PeerAuthenticated,
     peer: Peer,
+    /// The session has carried a message before.
+    rested: bool,
 }
+
+/// A proved session between two messages. What was proved for the last one opens nothing for the next.
+#[derive(Debug)]
+#[must_use]
+pub struct Resting(Peer);
 
 /// An unproved session. It has no way for a sender's content.
 #[derive(Debug)]
@@ -151,12 +158,8 @@ impl Handshaking {
         hop: &Hop,
         leaf: &[u8],
     ) -> Result<Proved, SessionOutcome> {
-        if proof.is_for(hop, leaf) {
-            return Ok(Proved(proof));
-        }
-        Err(SessionOutcome::NotAuthenticated(PeerFailure::Certificate(
-            "the proof is of another session".to_owned(),
-        )))
+        check_proof(&proof, hop, leaf)?;
+        Ok(Proved(proof))
     }
 
     /// TLS is up, for content-free mail.
@@ -174,6 +177,7 @@ impl Proved {
         handle_inner_ehlo(reply).map(|peer| Ready {
             proof: self.0,
             peer,
+            rested: false,
         })
     }
 }
@@ -200,12 +204,42 @@ impl Ready {
         &self.proof
     }
 
-    /// Begins a transaction.
+    /// Begins a transaction; with RSET, where the session has carried another one.
     ///
     /// # Errors
     /// Where the peer has said that it cannot take such a message (RFC 1870, RFC 6152).
     pub fn mail(&self, mail: Mail<'_>) -> Result<Transaction, SessionOutcome> {
-        Transaction::new(&self.peer.extensions, mail)
+        let transaction = Transaction::new(&self.peer.extensions, mail)?;
+        if self.rested {
+            return Ok(transaction.after_reset());
+        }
+        Ok(transaction)
+    }
+
+    /// The message is through, and the session waits for another. The proof ends here.
+    pub fn rest(self) -> Resting {
+        Resting(self.peer)
+    }
+}
+
+impl Resting {
+    /// The peer is proved once more, to be the hop of the next message, by the certificate that the
+    /// handshake showed. What it said of itself inside TLS still counts.
+    ///
+    /// # Errors
+    /// Where the proof is of another session.
+    pub fn prove(
+        self,
+        proof: PeerAuthenticated,
+        hop: &Hop,
+        leaf: &[u8],
+    ) -> Result<Ready, SessionOutcome> {
+        check_proof(&proof, hop, leaf)?;
+        Ok(Ready {
+            proof,
+            peer: self.0,
+            rested: true,
+        })
     }
 }
 
@@ -240,6 +274,15 @@ impl NoticeReady {
         };
         Transaction::new(&self.0.extensions, mail)
     }
+}
+
+fn check_proof(proof: &PeerAuthenticated, hop: &Hop, leaf: &[u8]) -> Result<(), SessionOutcome> {
+    if proof.is_for(hop, leaf) {
+        return Ok(());
+    }
+    Err(SessionOutcome::NotAuthenticated(PeerFailure::Certificate(
+        "the proof is of another session".to_owned(),
+    )))
 }
 
 fn handle_inner_ehlo(reply: &WireReply) -> Result<Peer, SessionOutcome> {

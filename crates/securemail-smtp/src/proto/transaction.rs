@@ -41,6 +41,12 @@ pub struct Transaction {
     sent: usize,
     answered: usize,
     recipients: Vec<Recipient>,
+    /// How many commands come before the first RCPT.
+    before_recipients: usize,
+    /// The peer said yes to MAIL.
+    taken: bool,
+    /// It said 421 before the end of data: it closes, whatever the message is.
+    closing: bool,
     phase: Phase,
 }
 
@@ -106,8 +112,35 @@ impl Transaction {
             sent: 0,
             answered: 0,
             recipients: vec![Recipient::Waiting; mail.recipients.len()],
+            before_recipients: 1,
+            taken: false,
+            closing: false,
             phase: Phase::Commands,
         })
+    }
+
+    /// The same, with RSET before it: whatever the peer thinks of the last message ends there.
+    pub(super) fn after_reset(mut self) -> Self {
+        self.commands.insert(0, Command::Rset);
+        self.before_recipients = self.before_recipients.saturating_add(1);
+        self
+    }
+
+    /// Whether the reply to RSET comes next, which no peer needs time for.
+    #[must_use]
+    pub fn awaits_reset(&self) -> bool {
+        self.answered == 0 && matches!(self.commands.first(), Some(Command::Rset))
+    }
+
+    /// Whether what the peer said is about the message. Before its yes to MAIL, or out of order, it may
+    /// be about the session: how long that lives, or how many messages it takes.
+    #[must_use]
+    pub fn is_about_message(&self) -> bool {
+        match self.phase {
+            Phase::Dot => true,
+            Phase::Ended | Phase::Broken => self.taken && !self.closing && self.all_settled(),
+            Phase::Commands | Phase::Content => false,
+        }
     }
 
     /// Where it stands.
@@ -145,13 +178,18 @@ impl Transaction {
         self.answered = index.saturating_add(1);
         let reply = reply.to_reply();
         if reply.code() == 421 {
+            self.closing = true;
             self.settle_rest(&reply);
             self.phase = Phase::Broken;
             return;
         }
         match self.commands.get(index) {
+            Some(Command::Rset) if reply.code() == 250 => {}
+            Some(Command::Rset) => self.phase = Phase::Broken,
             Some(Command::Mail { .. }) => self.handle_mail(&reply),
-            Some(Command::Rcpt { .. }) => self.handle_rcpt(index.saturating_sub(1), &reply),
+            Some(Command::Rcpt { .. }) => {
+                self.handle_rcpt(index.saturating_sub(self.before_recipients), &reply);
+            }
             Some(_) => self.handle_data(&reply),
             None => self.phase = Phase::Broken,
         }
@@ -199,6 +237,7 @@ impl Transaction {
 
     fn handle_mail(&mut self, reply: &Reply) {
         if reply.is_positive() {
+            self.taken = true;
             return;
         }
         self.settle_rest(reply);
@@ -224,11 +263,7 @@ impl Transaction {
                 }
             };
         }
-        let all_settled = self
-            .recipients
-            .iter()
-            .all(|r| matches!(r, Recipient::Settled(_)));
-        if all_settled && self.phase == Phase::Commands {
+        if self.all_settled() && self.phase == Phase::Commands {
             self.phase = Phase::Ended;
         }
     }
@@ -248,6 +283,11 @@ impl Transaction {
                 Phase::Ended
             }
         };
+    }
+
+    fn all_settled(&self) -> bool {
+        let settled = |one: &Recipient| matches!(one, Recipient::Settled(_));
+        self.recipients.iter().all(settled)
     }
 
     fn settle_rest(&mut self, reply: &Reply) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rustls::ServerConfig;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use securemail_core::backend::{
-    Attempt, AttemptReport, DotClosed, FinalDot, RecipientOutcome, Transport,
+    Attempt, AttemptReport, Connection, DotClosed, FinalDot, RecipientOutcome, Transport,
 };
 use securemail_core::route::{Authentication, Authority, Hop, Trust};
 use securemail_core::vocab::{Address, DnsName, MemoryContent, ReversePath, Tlsa};
@@ -36,6 +36,7 @@ pub enum Reaction {
     Data(String),
     Hang,
     Say(String),
+    SayTwice(String, Duration, String),
     SayAndClose(String),
     StartTls(String),
 }
@@ -59,9 +60,29 @@ pub struct Seen {
     /// Octets written and read inside TLS.
     pub written: Mutex<usize>,
     pub read: Mutex<usize>,
+    pub connections: Mutex<usize>,
 }
 
 impl Seen {
+    fn count_connection(&self) -> usize {
+        let mut connections = self.connections.lock().unwrap();
+        *connections += 1;
+        *connections
+    }
+
+    pub fn connections(&self) -> usize {
+        *self.connections.lock().unwrap()
+    }
+
+    /// How many lines inside TLS begin so.
+    pub fn count(&self, begins: &str) -> usize {
+        let lines = self.lines.lock().unwrap();
+        lines
+            .iter()
+            .filter(|(at, line)| *at == Stage::Tls && line.starts_with(begins))
+            .count()
+    }
+
     pub fn said(&self, stage: Stage, begins: &str) -> bool {
         let lines = self.lines.lock().unwrap();
         lines
@@ -75,6 +96,8 @@ impl Seen {
 pub struct Cut {
     pub written: Option<usize>,
     pub read: Option<usize>,
+    /// The connections after the first are left whole.
+    pub first_only: bool,
 }
 
 pub struct Mx {
@@ -110,10 +133,15 @@ impl Mx {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
+                let number = host.count_connection();
                 let host = Host {
                     script: script.clone(),
                     seen: host.clone(),
-                    cut,
+                    cut: if cut.first_only && number > 1 {
+                        Cut::default()
+                    } else {
+                        cut
+                    },
                 };
                 tokio::spawn(host.serve(stream, config.clone()));
             }
@@ -243,6 +271,7 @@ pub fn attempt_with(
 ) -> Attempt {
     Attempt {
         hop,
+        connection: Connection::OfTenant("clinic".parse().unwrap()),
         reverse_path: ReversePath::Mailbox(Address::parse("ward@clinic.test").unwrap()),
         recipients: recipients
             .iter()
@@ -301,6 +330,11 @@ impl Host {
                 Reaction::Close => return Err(Over),
                 Reaction::Hang => tokio::time::sleep(Duration::from_mins(5)).await,
                 Reaction::Say(text) => self.write(stream, stage, &text).await?,
+                Reaction::SayTwice(text, pause, more) => {
+                    self.write(stream, stage, &text).await?;
+                    tokio::time::sleep(pause).await;
+                    self.write(stream, stage, &more).await?;
+                }
                 Reaction::SayAndClose(text) => {
                     self.write(stream, stage, &text).await?;
                     return Err(Over);
@@ -328,7 +362,7 @@ impl Host {
                 say("250-mx.test hello\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250 8BITMIME")
             }
             (Stage::Clear, "STARTTLS") => Reaction::StartTls("220 go\r\n".to_owned()),
-            (_, "MAIL" | "RCPT") => say("250 2.1.0 ok"),
+            (_, "MAIL" | "RCPT" | "RSET") => say("250 2.1.0 ok"),
             (_, "DATA") => Reaction::Data("354 go\r\n".to_owned()),
             (_, "<dot>") => say("250 2.0.0 queued"),
             (_, "QUIT") => Reaction::SayAndClose("221 bye\r\n".to_owned()),

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use securemail_core::backend::{
-    Attempt, AttemptReport, DotClosed, FinalDot, RecipientOutcome, SessionOutcome, Transport,
+    Attempt, AttemptReport, Connection, DotClosed, FinalDot, RecipientOutcome, SessionOutcome,
+    Transport,
 };
 use securemail_core::route::{Authentication, Authority, Hop, PeerFailure};
 use securemail_core::vocab::{DnsName, MemoryContent, ReversePath, Tlsa};
@@ -141,6 +142,7 @@ fn attempt(hop: Hop, message: &str) -> Attempt {
     Attempt {
         recipients: vec![format!("somebody@{}", hop.domain).parse().unwrap()],
         hop,
+        connection: Connection::Own,
         reverse_path: ReversePath::Mailbox("clinic@sender.test".parse().unwrap()),
         content: Arc::new(MemoryContent::new(Bytes::from(message.to_owned()))),
         final_dot: Arc::new(Open),

@@ -1,0 +1,77 @@
+//! What came of an attempt at one address, and which of two attempts says more.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use securemail_core::backend::{AttemptReport, PeerFacts, RecipientOutcome, SessionOutcome};
+use securemail_core::route::PeerProof;
+use securemail_core::vocab::{DnsName, UnixTime};
+
+/// What came of one address.
+pub(super) struct Tried {
+    pub(super) address: Option<IpAddr>,
+    pub(super) peer: Option<PeerFacts>,
+    pub(super) proof: Option<PeerProof>,
+    pub(super) outcome: SessionOutcome,
+    pub(super) recipients: Vec<RecipientOutcome>,
+}
+
+impl Tried {
+    pub(super) fn nothing() -> Self {
+        Self {
+            address: None,
+            peer: None,
+            proof: None,
+            outcome: SessionOutcome::Unreachable("the host has no address".to_owned()),
+            recipients: Vec::new(),
+        }
+    }
+
+    pub(super) fn at(address: IpAddr) -> Self {
+        Self {
+            address: Some(address),
+            ..Self::nothing()
+        }
+    }
+
+    /// Whether no other address is tried: the peer had its say, or the caller.
+    pub(super) const fn is_final(&self) -> bool {
+        matches!(
+            self.outcome,
+            SessionOutcome::CalledOff | SessionOutcome::Completed | SessionOutcome::Incapable(_)
+        )
+    }
+
+    /// The one of two that says more; an attack at one address is not hidden by silence at the next.
+    pub(super) fn or(self, next: Self) -> Self {
+        if self.address.is_some() && rank(&self.outcome) > rank(&next.outcome) {
+            self
+        } else {
+            next
+        }
+    }
+
+    pub(super) fn report(self, host: DnsName, ended: UnixTime, took: Duration) -> AttemptReport {
+        AttemptReport {
+            host,
+            address: self.address,
+            peer: self.peer,
+            proof: self.proof,
+            outcome: self.outcome,
+            recipients: self.recipients,
+            ended,
+            took,
+        }
+    }
+}
+
+const fn rank(outcome: &SessionOutcome) -> u8 {
+    match outcome {
+        SessionOutcome::Unreachable(_) => 0,
+        SessionOutcome::TlsFailed(_) => 1,
+        SessionOutcome::NoStartTls(_) => 2,
+        SessionOutcome::NotAuthenticated(_) => 3,
+        SessionOutcome::Injected => 4,
+        SessionOutcome::CalledOff | SessionOutcome::Completed | SessionOutcome::Incapable(_) => 5,
+    }
+}
