@@ -29,11 +29,11 @@ const ACCEPTED: UnixTime = UnixTime::from_secs(1_767_225_600);
 /// Rules that the policy itself does not consult: the resolver, the transport, the peer check or the
 /// intake keeps them, or they forbid something that there is no code for.
 const ELSEWHERE: &[&str] = &[
-    "MX-22", "MX-23", "AD-09", "AD-10", "U-08", "M-", "N-7", "N-8", "P-06", "P-07", "P-17", "P-2",
-    "P-30", "X-14", "X-15", "X-16", "C-02", "C-03", "C-06", "C-09", "C-10", "C-11", "C-12", "C-13",
-    "C-14", "CE-02", "CE-05", "CE-06", "CE-07", "CE-08", "CE-10", "CE-11", "CE-12", "CE-13",
-    "CE-15", "CE-16", "CE-17", "R-01", "R-04", "R-06", "R-07", "R-08", "R-11", "R-12", "G-01",
-    "G-05", "G-07", "G-08", "G-09", "F-01",
+    "MX-22", "MX-23", "M-", "P-06", "P-17", "P-20", "P-21", "P-22", "P-23", "P-25", "P-27", "P-29",
+    "X-14", "X-15", "X-16", "C-02", "C-03", "C-06", "C-09", "C-10", "C-11", "C-12", "C-13", "C-14",
+    "CE-02", "CE-05", "CE-06", "CE-07", "CE-10", "CE-11", "CE-12", "CE-13", "CE-15", "CE-16",
+    "CE-17", "R-01", "R-04", "R-06", "R-07", "R-08", "R-11", "R-12", "G-01", "G-07", "G-08",
+    "G-09", "F-01",
 ];
 
 #[test]
@@ -127,6 +127,7 @@ struct Case {
     cached: Option<CachedPolicy>,
     fetched: Option<Result<String, FetchError>>,
     vantage: Option<String>,
+    confirmed: Option<String>,
     history: Option<DomainHistory>,
     attempts: Vec<AttemptEvidence>,
 }
@@ -147,6 +148,8 @@ impl Case {
             ["vault", "required"] => self.vault_required = true,
             ["vault", "impossible"] => self.no_vault = true,
             ["sender", "consents"] => self.consent = true,
+            ["stable-for", time] => self.settings.stable_for = duration(time),
+            ["asked-again", ago] => self.confirmed = Some((*ago).to_owned()),
             ["notice"] => self.notice = true,
             ["notice", "as", "strictly"] => {
                 self.notice = true;
@@ -231,6 +234,10 @@ impl Case {
             }
             ["fetched", mode, hosts @ ..] => self.fetched = Some(Ok(body(mode, hosts))),
             ["malformed"] => self.fetched = Some(Ok("version: STSv2\n".to_owned())),
+            ["for-now", mode, hosts @ ..] => {
+                let body = body(mode, hosts).replace("86400", "0");
+                self.fetched = Some(Ok(body));
+            }
             ["fails", why] => {
                 self.fetched = Some(Err(match *why {
                     "certificate" => FetchError::Certificate,
@@ -259,6 +266,10 @@ impl Case {
             ["sts-enforced"] => history.sts_enforced_until = Some(UnixTime::MAX),
             ["sts-enforced", "until", ago] => {
                 history.sts_enforced_until = Some(now.minus(duration(ago)));
+            }
+            ["mx-set", since, hosts @ ..] => {
+                history.mx_set = hosts.iter().map(|name| host(name)).collect();
+                history.mx_set_since = Some(now.minus(duration(since)));
             }
             ["no-path", since, rest @ ..] => {
                 let (profile, last) = match rest {
@@ -364,6 +375,8 @@ impl Case {
         let mut evidence =
             Evidence::new(self.name(), self.profile, message).with_port(self.port.unwrap_or(25));
         evidence.sts.cached = self.cached.clone();
+        evidence.sts.confirmed =
+            (self.confirmed.as_deref()).map(|ago| self.now().minus(duration(ago)));
         evidence.history = self.history.clone();
         evidence.attempts = self.attempts.clone();
         let mut inquiry = Inquiry::new(evidence, self.now());

@@ -233,7 +233,8 @@ proptest! {
             class,
             DeferClass::OwnFault | DeferClass::NoPath
         );
-        prop_assert!(!is_over || may_be_late, "{decision}");
+        let asks_first = decision.wants_confirmation();
+        prop_assert!(!is_over || may_be_late || asks_first, "{decision}");
     }
 
     #[test]

@@ -97,10 +97,21 @@ impl HickoryResolver {
         self.vantages.len()
     }
 
+    async fn in_time(&self, asked: impl Future<Output = Answer>) -> Answer {
+        match timeout(self.deadline, asked).await {
+            Ok(answer) => answer,
+            Err(_) => reading::failed(LookupFailure::Timeout, self.clock.now()),
+        }
+    }
+
     async fn answer(&self, question: &Question) -> Answer {
         if let Some(kept) = self.cache.get(question, self.clock.now()) {
             return kept;
         }
+        self.answer_anew(question).await
+    }
+
+    async fn answer_anew(&self, question: &Question) -> Answer {
         let answer = match self.validated(question).await {
             Reading::Answer(answer) => self.confirmed(question, answer).await,
             Reading::WildcardUnproved(answer) => self.vouched(question, answer).await,
@@ -261,10 +272,11 @@ impl HickoryResolver {
 #[async_trait]
 impl Resolver for HickoryResolver {
     async fn resolve(&self, question: &Question) -> Answer {
-        match timeout(self.deadline, self.answer(question)).await {
-            Ok(answer) => answer,
-            Err(_) => reading::failed(LookupFailure::Timeout, self.clock.now()),
-        }
+        self.in_time(self.answer(question)).await
+    }
+
+    async fn resolve_anew(&self, question: &Question) -> Answer {
+        self.in_time(self.answer_anew(question)).await
     }
 
     async fn vantages(&self, question: &Question) -> Vec<VantageView> {

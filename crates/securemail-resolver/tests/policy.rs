@@ -151,6 +151,22 @@ async fn a_policy_is_taken_as_served() {
     }
 }
 
+/// Nothing between two fetches is kept, whatever the host says about that (RFC 8461, section 3.3).
+#[tokio::test]
+async fn each_fetch_asks_the_host_anew() {
+    let (ca, dns) = (TestCa::new().unwrap(), dns().await);
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=86400\r\n";
+    let length = POLICY.len();
+    let lasting = format!("{head}Content-Length: {length}\r\n\r\n{POLICY}");
+    let behaviour = Behaviour::Send(lasting.into_bytes());
+    let site = serve(&ca.issue(&[HOST]).unwrap(), behaviour).await;
+    let client = client(&ca, &dns, site.addr.port(), &["127.0.0.0/8"]);
+    for count in 1..=3 {
+        client.fetch(&shop()).await.unwrap();
+        assert_eq!(site.requests.load(Ordering::SeqCst), count);
+    }
+}
+
 #[tokio::test]
 async fn a_policy_of_exactly_64_kib_is_taken() {
     let body = "x".repeat(64 * 1024);

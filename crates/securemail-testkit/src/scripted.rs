@@ -150,6 +150,10 @@ impl Resolver for ScriptedDns {
         self.answer(question)
     }
 
+    async fn resolve_anew(&self, question: &Question) -> Answer {
+        self.answer(question)
+    }
+
     async fn vantages(&self, question: &Question) -> Vec<VantageView> {
         vec![VantageView {
             vantage: "scripted".to_owned(),

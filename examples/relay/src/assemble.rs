@@ -292,6 +292,7 @@ pub fn policy(settings: &Settings) -> Result<PolicySettings, Trouble> {
         confirm_absence_after: route.confirm_absence_after.duration(),
         divert_after: route.divert_after.duration(),
         hold_for: route.hold_for.duration(),
+        stable_for: route.stable_for.duration(),
         allow_networks: allowed_networks(settings)?,
         own_hosts: vec![settings.relay.hostname.clone()],
     })

@@ -6,6 +6,7 @@ mod golden;
 mod layers;
 mod licence;
 mod promises;
+mod rules;
 mod source;
 mod text;
 mod witness;
@@ -22,6 +23,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     breaches.extend(text::check(&sources));
     breaches.extend(golden::check(&sources));
     breaches.extend(promises::check(&sources));
+    breaches.extend(rules::check(&sources));
     breaches.extend(clauses::check(&sources));
     breaches.extend(crates::check()?);
     for breach in &breaches {

@@ -16,10 +16,14 @@ use crate::vocab::{Answer, DnsName, Question};
 /// - **Q3** A denial is `Secure` only where its proof was validated, by every validator configured.
 /// - **Q4** A failure of any kind is `Outcome::Failed`, never absence.
 /// - **Q5** `expires` is never later than the end of the signatures that prove the answer.
+/// - **Q6** `resolve_anew` gives nothing that was asked before the call.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync + 'static {
     /// Asks.
     async fn resolve(&self, question: &Question) -> Answer;
+
+    /// Asks past every answer that is kept here, and keeps the new one.
+    async fn resolve_anew(&self, question: &Question) -> Answer;
 
     /// What other vantages see; empty where none is configured.
     async fn vantages(&self, question: &Question) -> Vec<VantageView>;

@@ -71,8 +71,8 @@ impl Relay {
             let mut next: Option<Hop> = None;
             let mut batch = Vec::new();
             let mut later = Vec::new();
-            for delivery in open {
-                let decision = self.parts.policy.decide(&delivery.evidence, self.now());
+            for mut delivery in open {
+                let decision = self.decide(&mut delivery).await;
                 let Route::Deliver(hops) = &decision.route else {
                     done.push((delivery, Verdict::Decided(decision)));
                     continue;
@@ -94,11 +94,26 @@ impl Relay {
             }
             sort_out(batch, &hop, &report, &mut open, &mut done);
         }
-        for delivery in open {
-            let decision = self.parts.policy.decide(&delivery.evidence, self.now());
+        for mut delivery in open {
+            let decision = self.decide(&mut delivery).await;
             done.push((delivery, Verdict::Decided(nothing_to_try(decision))));
         }
         done
+    }
+
+    /// What the policy says; under a policy of the domain, nothing final before its announcement was asked
+    /// for once more (rule G-05). Where that cannot be done, the message waits.
+    async fn decide(&self, delivery: &mut Delivery) -> Decision {
+        let decision = self.parts.policy.decide(&delivery.evidence, self.now());
+        if !decision.wants_confirmation() {
+            return decision;
+        }
+        let asked = self.parts.inquirer.confirm(delivery.evidence.clone()).await;
+        match asked {
+            Ok(evidence) => delivery.evidence = evidence,
+            Err(_) => return decision,
+        }
+        self.parts.policy.decide(&delivery.evidence, self.now())
     }
 
     async fn try_hop(

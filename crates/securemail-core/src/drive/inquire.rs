@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::StoreError;
-use crate::backend::{Clock, DomainMemory, PolicyFetcher, Resolver};
+use crate::backend::{Clock, DomainHistory, DomainMemory, PolicyFetcher, Resolver};
 use crate::route::{Ask, AskReply, Evidence, Inquiry, MessageFacts, Step};
 use crate::vocab::{DnsName, Profile};
 
@@ -39,19 +39,67 @@ impl Inquirer {
         let mut evidence = Evidence::new(domain.clone(), profile, message).with_port(self.port);
         evidence.history = self.memory.recall(domain).await?;
         evidence.sts.cached = self.memory.policy(domain).await?;
-        let mut inquiry = Inquiry::new(evidence, self.clock.now());
-        let evidence = loop {
+        let inquiry = Inquiry::new(evidence, self.clock.now());
+        let evidence = self.run(inquiry, Asking::Cached).await;
+        self.keep(evidence).await
+    }
+
+    /// The same, with every name asked and the policy fetched anew, past whatever is kept; what the
+    /// domain showed before still counts.
+    ///
+    /// # Errors
+    /// As [`Inquirer::inquire`].
+    pub async fn inquire_anew(
+        &self,
+        domain: &DnsName,
+        profile: Profile,
+        message: MessageFacts,
+    ) -> Result<Evidence, StoreError> {
+        let mut evidence = Evidence::new(domain.clone(), profile, message).with_port(self.port);
+        evidence.history = self
+            .memory
+            .recall(domain)
+            .await?
+            .map(|history| DomainHistory {
+                sts_failed: None,
+                ..history
+            });
+        let inquiry = Inquiry::new(evidence, self.clock.now());
+        let mut evidence = self.run(inquiry, Asking::Anew).await;
+        // Where nothing new was had, what is in force still applies.
+        evidence.sts.cached = self.memory.policy(domain).await?;
+        self.keep(evidence).await
+    }
+
+    /// Asks once more for the announcement of the domain's policy, past every cache, and fetches what is
+    /// new: before anything final happens under a policy (RFC 8461, section 5.1; rule G-05).
+    ///
+    /// # Errors
+    /// As [`Inquirer::inquire`].
+    pub async fn confirm(&self, mut evidence: Evidence) -> Result<Evidence, StoreError> {
+        evidence.sts.cached = self.memory.policy(&evidence.domain).await?;
+        let inquiry = Inquiry::confirming(evidence, self.clock.now());
+        let evidence = self.run(inquiry, Asking::Anew).await;
+        self.keep(evidence).await
+    }
+
+    async fn run(&self, mut inquiry: Inquiry, asking: Asking) -> Evidence {
+        loop {
             match inquiry.poll() {
                 Step::Ask(asks) => {
-                    for (ask, reply) in join_all(asks.into_iter().map(|ask| self.ask(ask))).await {
+                    let replies = asks.into_iter().map(|ask| self.ask(ask, asking));
+                    for (ask, reply) in join_all(replies).await {
                         inquiry.handle(ask, reply);
                     }
                 }
-                Step::Done(evidence) => break *evidence,
+                Step::Done(evidence) => return *evidence,
             }
-        };
+        }
+    }
+
+    async fn keep(&self, evidence: Evidence) -> Result<Evidence, StoreError> {
         if let Some(policy) = evidence.fetched_policy() {
-            self.memory.put_policy(domain, policy).await?;
+            self.memory.put_policy(&evidence.domain, policy).await?;
         }
         Ok(self.remember_failed_fetch(evidence).await)
     }
@@ -71,12 +119,26 @@ impl Inquirer {
         evidence
     }
 
-    async fn ask(&self, ask: Ask) -> (Ask, AskReply) {
-        let reply = match &ask {
-            Ask::Dns(question) => AskReply::Dns(self.resolver.resolve(question).await),
-            Ask::Vantage(question) => AskReply::Vantage(self.resolver.vantages(question).await),
-            Ask::Policy { domain, .. } => AskReply::Policy(self.fetcher.fetch(domain).await),
+    async fn ask(&self, ask: Ask, asking: Asking) -> (Ask, AskReply) {
+        let reply = match (&ask, asking) {
+            (Ask::Dns(question), Asking::Anew) => {
+                AskReply::Dns(self.resolver.resolve_anew(question).await)
+            }
+            (Ask::Dns(question), Asking::Cached) => {
+                AskReply::Dns(self.resolver.resolve(question).await)
+            }
+            (Ask::Vantage(question), _) => {
+                AskReply::Vantage(self.resolver.vantages(question).await)
+            }
+            (Ask::Policy { domain, .. }, _) => AskReply::Policy(self.fetcher.fetch(domain).await),
         };
         (ask, reply)
     }
+}
+
+/// Whether kept answers will do.
+#[derive(Clone, Copy, Debug)]
+enum Asking {
+    Anew,
+    Cached,
 }

@@ -22,6 +22,15 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Whether the announcement of the domain's policy must be asked for once more before anything final
+    /// happens (rule G-05). A driver asks at once and lets the policy decide again.
+    #[must_use]
+    pub fn wants_confirmation(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.rule == Rule::G05 && finding.effect == Effect::Hold)
+    }
+
     /// Holds a message until `not_before` because something of ours does not work (class F): nothing
     /// was found out, so nothing else can be decided.
     pub fn own_fault(domain: &DnsName, now: UnixTime, not_before: UnixTime) -> Self {

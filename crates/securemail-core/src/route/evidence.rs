@@ -59,6 +59,10 @@ pub struct StsEvidence {
     pub cached: Option<CachedPolicy>,
     /// The fetch made now, if the TXT record asked for one: the body, or why not.
     pub fetched: Option<Result<CachedPolicy, FetchError>>,
+    /// When the announcement was asked for once more, past every cache, because something final was
+    /// about to happen under a policy (RFC 8461, section 5.1).
+    #[serde(default)]
+    pub confirmed: Option<UnixTime>,
 }
 
 /// One session that was tried.

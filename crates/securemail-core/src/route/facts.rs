@@ -257,6 +257,10 @@ pub(super) struct AddressFacts {
     pub(super) rule: Rule,
     /// There were more than are looked at.
     pub(super) cut: bool,
+    /// It failed at an alias, of which it cannot be told whether it is signed.
+    pub(super) alias_in_doubt: bool,
+    /// Names between the first and the last.
+    pub(super) between: Vec<DnsName>,
 }
 
 /// Reads the address lookups of a host.
@@ -274,6 +278,16 @@ pub(super) fn addresses(evidence: &Evidence, host: &DnsName) -> Result<AddressFa
         _ => &[],
     });
     let (addresses, cut) = in_turn(families);
+    let is_alias = |chain: &Chain<'_>| matches!(chain.answer.outcome, Outcome::Alias(_));
+    let alias_in_doubt = is_alias(&v4) || is_alias(&v6);
+    let longest = if v4.questions.len() >= v6.questions.len() {
+        &v4.questions
+    } else {
+        &v6.questions
+    };
+    let inner = longest.len().saturating_sub(2);
+    let names = longest.iter().skip(1).take(inner);
+    let between = names.map(|question| question.name.clone()).collect();
     let (bases, rule) = bases(host, &[v4, v6]);
     Ok(AddressFacts {
         addresses,
@@ -281,6 +295,8 @@ pub(super) fn addresses(evidence: &Evidence, host: &DnsName) -> Result<AddressFa
         bases,
         rule,
         cut,
+        alias_in_doubt,
+        between,
     })
 }
 
@@ -426,6 +442,21 @@ pub(super) fn sts(evidence: &Evidence, now: UnixTime) -> Result<StsFacts, Questi
         },
         Some(Err(error)) => fall_back(Rule::P10, of_fetch(error)),
     })
+}
+
+/// Whether the announcement of a policy stands behind an alias.
+pub(super) fn announced_behind(evidence: &Evidence) -> Option<DnsName> {
+    let owner = evidence.domain.below("_mta-sts").ok()?;
+    let chain = walk(evidence, &owner, RecordKind::Txt).ok()?;
+    (!chain.aliases.is_empty()).then_some(chain.name)
+}
+
+/// Forgets what was asked about the announcement of a policy, and the fetch that followed.
+pub(super) fn forget_announcement(evidence: &mut Evidence) {
+    evidence
+        .dns
+        .retain(|asked| asked.question.kind != RecordKind::Txt);
+    evidence.sts.fetched = None;
 }
 
 /// A fetch that failed so lately that it is not made again (RFC 8461, section 3.3).

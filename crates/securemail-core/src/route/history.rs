@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::facts::{self, Listing, StsFacts};
+use super::host::Views;
 use super::mta_sts::{StsMode, StsPolicy};
+use super::policy::views;
 use super::{
     Authority, Decision, DeferClass, Evidence, PeerProof, Route, Rule, Strength, VaultReason,
 };
@@ -113,7 +115,8 @@ fn learn_hosts_listed(
         return;
     };
     let secure = mx.chain.is_secure();
-    let Listing::Hosts(hosts) = mx.listing else {
+    let facts::MxFacts { chain, listing } = mx;
+    let Listing::Hosts(hosts) = listing else {
         return;
     };
     if secure {
@@ -130,9 +133,9 @@ fn learn_hosts_listed(
     if !is_denied {
         history.absent = None;
     }
-    let mut set: Vec<DnsName> = hosts.hosts.into_iter().map(|(_, host)| host).collect();
-    set.sort();
-    if history.mx_set != set {
+    let set = sorted(hosts.hosts.into_iter().map(|(_, host)| host));
+    // One forged answer must not make a set look new that others still see as it was.
+    if history.mx_set != set && (secure || views(evidence, &chain) != Views::Differ) {
         history.mx_set = set;
         history.mx_set_since = Some(now);
     }
@@ -191,6 +194,31 @@ pub(super) fn fell(
     let was_enforced = history.sts_enforced_until.is_some_and(|until| until > now);
     let sts_fell = was_enforced && sts.is_none() && !opted_out();
     (mx_was_secure(history, now) && !mx_secure) || sts_fell
+}
+
+/// Whether the list of mail servers was the same for as long as it must.
+pub(super) fn is_stable(
+    evidence: &Evidence,
+    hosts: impl Iterator<Item = DnsName>,
+    stable_for: Duration,
+    now: UnixTime,
+) -> bool {
+    if stable_for.is_zero() {
+        return true;
+    }
+    let Some(history) = &evidence.history else {
+        return false;
+    };
+    let since = history
+        .mx_set_since
+        .filter(|_| history.mx_set == sorted(hosts));
+    since.is_some_and(|since| now.since(since) >= stable_for)
+}
+
+fn sorted(hosts: impl Iterator<Item = DnsName>) -> Vec<DnsName> {
+    let mut set: Vec<DnsName> = hosts.collect();
+    set.sort();
+    set
 }
 
 /// Whether the domain showed signed mail servers or DANE before.

@@ -1,5 +1,6 @@
 //! Judges one MX host: what its peer must prove, or why it is left out.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::decision::{Findings, Subject};
@@ -65,6 +66,8 @@ pub(super) struct Context<'a> {
     pub(super) views: Views,
     /// The domain was safer before than its DNS and policy are now.
     pub(super) fell: bool,
+    /// The list of mail servers was the same for as long as the settings ask.
+    pub(super) is_stable: bool,
 }
 
 /// What other vantages see.
@@ -132,7 +135,12 @@ impl Context<'_> {
         };
         match (found.addresses.is_empty(), found.trouble) {
             (true, Some(trouble)) => {
-                findings.exclude(Rule::Ad03, &subject, trouble_in_words(trouble));
+                let rule = if found.alias_in_doubt {
+                    Rule::Ad09
+                } else {
+                    Rule::Ad03
+                };
+                findings.exclude(rule, &subject, trouble_in_words(trouble));
                 return Err(self.unanswered(trouble));
             }
             (true, None) => {
@@ -159,7 +167,16 @@ impl Context<'_> {
                 "some addresses are not public and are left out",
             );
         }
-        findings.note(found.rule, &subject, "");
+        let shown: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
+        findings.note(
+            found.rule,
+            &subject,
+            format!("addresses: {}", shown.join(", ")),
+        );
+        if !found.between.is_empty() && !found.bases.is_empty() {
+            let names: Vec<&str> = found.between.iter().map(DnsName::as_str).collect();
+            findings.note(Rule::Ad10, &subject, names.join(", "));
+        }
         Ok(found)
     }
 
@@ -187,7 +204,8 @@ impl Context<'_> {
                 return Ok(Requirement::Certificate { unusable: false });
             }
             TlsaFacts::Absent(rule) => {
-                findings.note(rule, &subject, "");
+                let names: Vec<String> = found.bases.iter().map(|base| self.owner(base)).collect();
+                findings.note(rule, &subject, format!("asked for: {}", names.join(", ")));
                 return Ok(Requirement::Certificate { unusable: false });
             }
             TlsaFacts::Records {
@@ -210,7 +228,7 @@ impl Context<'_> {
         findings.note(
             Rule::T01,
             &subject,
-            format!("usable records: {}", usable.len()),
+            format!("usable records at {}: {}", self.owner(base), usable.len()),
         );
         if !self.mx_secure {
             findings.note(Rule::T10, &subject, "");
@@ -223,6 +241,11 @@ impl Context<'_> {
             records: usable,
             aliased: found.rule != Rule::Ad01,
         }))
+    }
+
+    /// Where the TLSA records for a name stand.
+    fn owner(&self, base: &DnsName) -> String {
+        format!("_{}._tcp.{base}", self.evidence.port)
     }
 
     /// Whether the domain's MTA-STS policy lets the host in (RFC 8461, section 4.1).
@@ -250,7 +273,9 @@ impl Context<'_> {
             }
             (StsMode::Enforce, false) => {
                 let rule = if has_dane { Rule::X03 } else { Rule::X09 };
-                findings.exclude(rule, &subject, "policy mode: enforce");
+                let named: Vec<String> = policy.hosts().collect();
+                let fact = format!("the policy names {}", named.join(", "));
+                findings.exclude(rule, &subject, fact);
                 Err(Obstacle::Published)
             }
             (StsMode::Testing, true) => {
@@ -281,6 +306,11 @@ impl Context<'_> {
             return Authority::Named;
         }
         match self.views {
+            Views::Agree if !self.fell && !self.is_stable => {
+                let days = self.settings.stable_for.as_secs() / 86_400;
+                findings.note(Rule::S06, &subject, format!("asked for: {days} days"));
+                Authority::Unsigned
+            }
             Views::Agree if !self.fell => {
                 findings.note(Rule::S01, &subject, "");
                 Authority::Corroborated
@@ -327,6 +357,12 @@ impl Context<'_> {
         };
         names.dedup();
         findings.admit(rule, &subject, format!("name asked for: {base}"));
+        if aliased && self.sts.is_some() {
+            findings.note(Rule::N07, &subject, "the policy is asked about the host");
+        }
+        if records.iter().all(|record| record.usage == 3) {
+            findings.note(Rule::N08, &subject, "");
+        }
         (base.clone(), Authentication::Dane { records, names })
     }
 
@@ -446,11 +482,14 @@ enum Listed {
 }
 
 fn note_unusable(records: &[Tlsa], subject: &Subject, findings: &mut Findings) {
-    let mut rules: Vec<Rule> = records.iter().filter_map(dane::unusable).collect();
-    rules.sort_unstable();
-    rules.dedup();
-    for rule in rules {
-        findings.note(rule, subject, "");
+    let mut seen: BTreeMap<Rule, Vec<String>> = BTreeMap::new();
+    for record in records {
+        if let Some(rule) = dane::unusable(record) {
+            seen.entry(rule).or_default().push(record_in_words(record));
+        }
+    }
+    for (rule, shown) in seen {
+        findings.note(rule, subject, shown.join("; "));
     }
     let counted = records
         .iter()
@@ -463,6 +502,17 @@ fn note_unusable(records: &[Tlsa], subject: &Subject, findings: &mut Findings) {
     if kept > 1 {
         findings.note(Rule::U07, subject, "");
     }
+}
+
+fn record_in_words(record: &Tlsa) -> String {
+    let Tlsa {
+        usage,
+        selector,
+        matching,
+        data,
+    } = record;
+    let octets = data.len();
+    format!("{usage} {selector} {matching} with {octets} octets")
 }
 
 pub(super) const fn trouble_in_words(trouble: Trouble) -> &'static str {

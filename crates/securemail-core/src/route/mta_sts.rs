@@ -1,5 +1,6 @@
 //! MTA-STS texts: the TXT record that announces a policy, and the policy (RFC 8461, section 3).
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::limits::{STS_MAX_AGE_SECS_MAX, STS_POLICY_OCTETS_MAX, TXT_OCTETS_MAX};
@@ -50,6 +51,16 @@ pub enum PolicyDefect {
     Version,
 }
 
+impl fmt::Display for StsMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Enforce => "enforce",
+            Self::None => "none",
+            Self::Testing => "testing",
+        })
+    }
+}
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Pattern {
     /// This host.
@@ -93,6 +104,14 @@ impl StsPolicy {
             mode,
             max_age,
             patterns,
+        })
+    }
+
+    /// The hosts that it names, as it writes them.
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
+        self.patterns.iter().map(|pattern| match pattern {
+            Pattern::Host(name) => name.to_string(),
+            Pattern::OneLabelBelow(name) => format!("*.{name}"),
         })
     }
 

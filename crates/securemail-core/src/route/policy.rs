@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::decision::{Findings, Subject};
-use super::facts::{self, Hosts, Listing, MxFacts, StsFacts, Trouble};
+use super::facts::{self, Chain, Hosts, Listing, MxFacts, StsFacts, Trouble};
 use super::history;
 use super::host::{Admitted, Context, Obstacle, Views, trouble_in_words};
-use super::mta_sts::StsPolicy;
+use super::mta_sts::{StsMode, StsPolicy};
 use super::outcome::{self, Ending};
 use super::sessions::{self, Sessions};
 use super::{
@@ -108,12 +108,44 @@ impl Judge<'_> {
         // RFC 5321, section 4.2.1: one more host after a "try again later", then wait.
         let deferred = Sessions::of_this_round(self.evidence).deferred();
         if hops.is_empty() {
-            return outcome::settle(&self.ending(), worst, findings);
+            let route = outcome::settle(&self.ending(), worst, findings);
+            return self.confirmed(route, findings);
         }
         if deferred >= 2 {
-            return outcome::settle(&self.ending(), worst.max(Obstacle::Transient), findings);
+            let worst = worst.max(Obstacle::Transient);
+            let route = outcome::settle(&self.ending(), worst, findings);
+            return self.confirmed(route, findings);
         }
         Route::Deliver(hops)
+    }
+
+    /// Nothing final happens under a policy in mode enforce before its announcement was asked for once
+    /// more (RFC 8461, section 5.1): whoever repaired it must not lose mail to what we keep.
+    fn confirmed(&self, route: Route, findings: &mut Findings) -> Route {
+        let is_final = matches!(route, Route::Bounce { .. } | Route::Vault { .. });
+        let sts = facts::sts(self.evidence, self.now);
+        let is_enforced = matches!(
+            sts,
+            Ok(StsFacts::Known(Some(policy), _)) if policy.mode == StsMode::Enforce
+        );
+        if !is_final || !is_enforced {
+            return route;
+        }
+        let asked = self.evidence.sts.confirmed;
+        match asked.filter(|at| *at >= self.evidence.message.round_began) {
+            Some(at) => {
+                findings.note(Rule::G05, &self.domain(), format!("asked again at {at}"));
+                route
+            }
+            None => {
+                findings.hold(Rule::G05, &self.domain(), "to be asked again");
+                // A driver asks at once; where it cannot, this is how long the message waits.
+                Route::Defer {
+                    class: DeferClass::Suspicious,
+                    not_before: self.now.plus(outcome::RETRY_MIN),
+                }
+            }
+        }
     }
 
     /// The hosts in order, each judged; or what happens because there are none to judge.
@@ -215,8 +247,14 @@ impl Judge<'_> {
             implicit: hosts.implicit,
             expanded: mx.chain.name.clone(),
             fell: history::fell(self.evidence, mx_secure, sts.as_ref(), self.now),
+            is_stable: history::is_stable(
+                self.evidence,
+                hosts.hosts.iter().map(|(_, host)| host.clone()),
+                self.settings.stable_for,
+                self.now,
+            ),
             sts,
-            views: views(self.evidence, mx),
+            views: views(self.evidence, &mx.chain),
         }
     }
 
@@ -281,7 +319,24 @@ impl Judge<'_> {
         let domain = self.domain();
         match facts::sts(self.evidence, self.now) {
             Ok(StsFacts::Known(policy, rule)) => {
-                findings.note(rule, &domain, "");
+                let fact = match &policy {
+                    Some(StsPolicy { mode, .. }) => format!("policy mode: {mode}"),
+                    None => format!("asked for: _mta-sts.{}", self.evidence.domain),
+                };
+                findings.note(rule, &domain, fact);
+                if let Some(target) = facts::announced_behind(self.evidence) {
+                    findings.note(Rule::P07, &domain, format!("alias of {target}"));
+                }
+                if policy.as_ref().is_some_and(|p| p.max_age.is_zero()) {
+                    findings.note(Rule::P24, &domain, "max_age: 0");
+                }
+                if policy.is_none() && rule != Rule::P26 && self.policy_is_missed() {
+                    findings.note(
+                        Rule::P30,
+                        &domain,
+                        "a policy in mode enforce was seen before",
+                    );
+                }
                 Ok(policy)
             }
             // RFC 8461, section 10.2: hiding the record is the known attack, so one cycle is waited.
@@ -296,6 +351,13 @@ impl Judge<'_> {
                 Err(self.ending().defer(DeferClass::Transient))
             }
         }
+    }
+
+    /// Whether it is a fall that there is no policy now.
+    fn policy_is_missed(&self) -> bool {
+        let history = self.evidence.history.as_ref();
+        let until = history.and_then(|history| history.sts_enforced_until);
+        until.is_some_and(|until| until > self.now)
     }
 
     fn mx_failed(&self, trouble: Trouble, findings: &mut Findings) -> Route {
@@ -357,7 +419,7 @@ impl Judge<'_> {
         let since = history::absent_since(self.evidence, self.now);
         let confirmed =
             since.is_some_and(|since| self.now.since(since) >= self.settings.confirm_absence_after);
-        if views(self.evidence, mx) == Views::Differ {
+        if views(self.evidence, &mx.chain) == Views::Differ {
             findings.hold(Rule::S02, &domain, "");
             return outcome::settle(&self.ending(), Obstacle::Transient, findings);
         }
@@ -453,7 +515,7 @@ const fn bounce(rule: Rule, status: EnhancedStatus) -> Route {
 }
 
 /// What other vantages see of the MX lookup, every step of it.
-fn views(evidence: &Evidence, mx: &MxFacts<'_>) -> Views {
+pub(super) fn views(evidence: &Evidence, chain: &Chain<'_>) -> Views {
     let of = |question: &Question| -> &[VantageView] {
         evidence
             .vantages
@@ -461,7 +523,7 @@ fn views(evidence: &Evidence, mx: &MxFacts<'_>) -> Views {
             .rfind(|seen| seen.question == *question)
             .map_or(&[], |seen| &seen.views)
     };
-    let steps = &mx.chain.questions;
+    let steps = &chain.questions;
     if steps.iter().all(|question| of(question).is_empty()) {
         return Views::None;
     }

@@ -11,6 +11,9 @@ use crate::vocab::{DnsName, Reply, UnixTime};
 /// After an unconfirmed hand-over no other is made for this time (RFC 5321, section 4.5.4.1).
 const UNCONFIRMED: Duration = Duration::from_secs(1800);
 
+/// Of a reason that a session ended for, no more characters are shown.
+const REASON_MAX: usize = 120;
+
 /// The sessions of the present round.
 pub(super) struct Sessions<'a>(Vec<&'a AttemptEvidence>);
 
@@ -128,7 +131,7 @@ pub(super) fn failed(
     attempt: &AttemptEvidence,
     admitted: &Admitted,
     was_proved: bool,
-) -> Option<(Obstacle, Rule, &'static str)> {
+) -> Option<(Obstacle, Rule, String)> {
     let unproved = if admitted.published {
         Obstacle::Published
     } else if was_proved {
@@ -136,13 +139,13 @@ pub(super) fn failed(
     } else {
         Obstacle::Unproved
     };
-    Some(match &attempt.outcome {
+    let (obstacle, rule, fact) = match &attempt.outcome {
         SessionOutcome::CalledOff => return None,
         SessionOutcome::Completed => return completed(attempt.recipient.as_ref()),
         SessionOutcome::NotAuthenticated(PeerFailure::NotNamed) => (
             admitted.unnamed,
             Rule::S04,
-            "the certificate does not name the domain",
+            "the certificate does not name the domain".to_owned(),
         ),
         SessionOutcome::NotAuthenticated(failure) => {
             let (rule, fact) = of_peer(failure, admitted);
@@ -150,52 +153,73 @@ pub(super) fn failed(
         }
         SessionOutcome::NoStartTls(reply) => {
             // What is said before TLS can be said by anybody, so it never settles anything.
+            let said = reply.as_ref().map(code_of).unwrap_or_default();
             let is_transient = reply.as_ref().is_some_and(Reply::is_transient);
+            let refused = format!("STARTTLS refused{said}");
             match (is_transient, unproved) {
-                (true, Obstacle::Unproved) => (Obstacle::Transient, Rule::C05, "STARTTLS refused"),
-                (true, other) => (other, Rule::C05, "STARTTLS refused"),
-                (false, other) => (other, Rule::C04, "no STARTTLS"),
+                (true, Obstacle::Unproved) => (Obstacle::Transient, Rule::C05, refused),
+                (true, other) => (other, Rule::C05, refused),
+                (false, other) => (other, Rule::C04, format!("no STARTTLS{said}")),
             }
         }
         SessionOutcome::Injected => (
             Obstacle::Published,
             Rule::C07,
-            "octets behind the reply to STARTTLS",
+            "octets behind the reply to STARTTLS".to_owned(),
         ),
-        SessionOutcome::TlsFailed(_) => (unproved, Rule::C08, "the TLS handshake failed"),
-        SessionOutcome::Unreachable(_) => (Obstacle::Transient, Rule::C01, "no session"),
-        SessionOutcome::Incapable(_) => {
-            (Obstacle::Incapable, Rule::R05, "it cannot take the message")
-        }
-    })
+        SessionOutcome::TlsFailed(why) => (
+            unproved,
+            Rule::C08,
+            format!("the TLS handshake failed: {}", plain(why)),
+        ),
+        SessionOutcome::Unreachable(why) => (
+            Obstacle::Transient,
+            Rule::C01,
+            format!("no session: {}", plain(why)),
+        ),
+        SessionOutcome::Incapable(why) => (
+            Obstacle::Incapable,
+            Rule::R05,
+            format!("it cannot take the message: {}", plain(why)),
+        ),
+    };
+    Some((obstacle, rule, fact))
 }
 
-/// After a session that reached MAIL.
-fn completed(recipient: Option<&RecipientOutcome>) -> Option<(Obstacle, Rule, &'static str)> {
-    match recipient {
-        Some(RecipientOutcome::Deferred(_)) => {
-            Some((Obstacle::Transient, Rule::R02, "try again later"))
-        }
-        Some(RecipientOutcome::Unconfirmed) => Some((
-            Obstacle::Transient,
-            Rule::R09,
-            "no reply to the end of data",
-        )),
-        Some(RecipientOutcome::NotTried) | None => {
-            Some((Obstacle::Transient, Rule::R10, "the session ended early"))
-        }
-        Some(RecipientOutcome::HandedOver(_)) => {
-            Some((Obstacle::Transient, Rule::R01, "handed over"))
-        }
-        Some(RecipientOutcome::Refused(_)) => {
-            Some((Obstacle::Transient, Rule::R11, "unclear refusal"))
-        }
+/// The code of a reply, and nothing of its text, which may name a person.
+fn code_of(reply: &Reply) -> String {
+    match reply.enhanced() {
+        Some(status) => format!(": {} {status}", reply.code()),
+        None => format!(": {}", reply.code()),
     }
 }
 
-fn of_peer(failure: &PeerFailure, admitted: &Admitted) -> (Rule, &'static str) {
-    match failure {
-        PeerFailure::Certificate(_) => (Rule::Ce09, "the certificate is not usable"),
+/// A reason as one short line without control characters.
+fn plain(why: &str) -> String {
+    let is_plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
+    why.chars().filter(is_plain).take(REASON_MAX).collect()
+}
+
+/// After a session that reached MAIL.
+fn completed(recipient: Option<&RecipientOutcome>) -> Option<(Obstacle, Rule, String)> {
+    let (rule, fact) = match recipient {
+        Some(RecipientOutcome::Deferred(reply)) => {
+            (Rule::R02, format!("try again later{}", code_of(reply)))
+        }
+        Some(RecipientOutcome::Unconfirmed) => (Rule::R09, "no reply to the end of data".into()),
+        Some(RecipientOutcome::NotTried) | None => (Rule::R10, "the session ended early".into()),
+        Some(RecipientOutcome::HandedOver(_)) => (Rule::R01, "handed over".into()),
+        Some(RecipientOutcome::Refused(_)) => (Rule::R11, "unclear refusal".into()),
+    };
+    Some((Obstacle::Transient, rule, fact))
+}
+
+fn of_peer(failure: &PeerFailure, admitted: &Admitted) -> (Rule, String) {
+    let (rule, fact) = match failure {
+        PeerFailure::Certificate(why) => {
+            let fact = format!("the certificate is not usable: {}", plain(why));
+            return (Rule::Ce09, fact);
+        }
         PeerFailure::Expired => (Rule::Ce01, "the certificate is out of its validity"),
         PeerFailure::Name => (Rule::Ce03, "the certificate bears another name"),
         PeerFailure::NoCertificate => (Rule::Ce14, "no certificate"),
@@ -205,5 +229,6 @@ fn of_peer(failure: &PeerFailure, admitted: &Admitted) -> (Rule, &'static str) {
         },
         PeerFailure::NotNamed => (Rule::S04, "the certificate does not name the domain"),
         PeerFailure::Untrusted => (Rule::Ce04, "no trusted root"),
-    }
+    };
+    (rule, fact.to_owned())
 }

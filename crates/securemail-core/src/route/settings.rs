@@ -21,6 +21,9 @@ pub struct PolicySettings {
     pub divert_after: Duration,
     /// What cannot be settled for this time goes back to its sender.
     pub hold_for: Duration,
+    /// Unsigned mail servers that other places see too count only after they were the same for this
+    /// time. Zero: from the first look.
+    pub stable_for: Duration,
     /// MX addresses that are allowed although they are not on the public Internet.
     pub allow_networks: Vec<Network>,
     /// Names of this relay, by which it finds itself among the mail servers of a domain.
@@ -34,6 +37,7 @@ impl Default for PolicySettings {
             confirm_absence_after: Duration::from_secs(10 * 60),
             divert_after: Duration::from_secs(4 * 3600),
             hold_for: Duration::from_secs(5 * 86_400),
+            stable_for: Duration::ZERO,
             allow_networks: Vec::new(),
             own_hosts: Vec::new(),
         }

@@ -99,6 +99,8 @@ pub struct RouteSection {
     pub confirm_absence_after: Span,
     pub divert_after: Span,
     pub hold_for: Span,
+    /// How long an unsigned list of mail servers must have been the same; `0s`: not at all.
+    pub stable_for: Span,
     /// How soon another process goes on with an attempt whose process died.
     pub attempt_lease: Span,
     /// Networks in which an MX may lie although they are not public: for laboratories.
@@ -117,6 +119,7 @@ impl Default for RouteSection {
             confirm_absence_after: Span::from_secs(10 * 60),
             divert_after: Span::from_secs(4 * 3600),
             hold_for: Span::from_secs(5 * 86_400),
+            stable_for: Span::from_secs(0),
             attempt_lease: Span::from_secs(60),
             allow_networks: Vec::new(),
         }
