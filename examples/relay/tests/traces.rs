@@ -346,8 +346,8 @@ async fn pick_up_and_destroy(place: &Place, relay: &Running, link: &str) {
     assert_eq!(over.status, StatusCode::OK, "{}", over.text());
 }
 
-/// What must be gone after the destruction: the keys as they are wrapped, the record that holds the
-/// wrapped content key, and pieces of the sealed content.
+/// What must be gone after the destruction: the keys as they are wrapped, the record as it was, with the
+/// wrapped content key and the number in it, and pieces of the sealed content.
 async fn remains(place: &Place, key: &VaultKey) -> Wanted {
     let data = place.data_dir();
     let keys = SqliteKeyStore::open(&data.join("keys.db")).unwrap();
@@ -406,6 +406,11 @@ async fn nothing_is_left_of_a_destroyed_message() {
         left = search(&data, &wanted);
     }
     assert!(left.is_empty(), "after {:?}: {left:?}", begun.elapsed());
+    // What stays until retention ends is a record that says nothing of when it was opened.
+    let stays = place.store().await.load(&key).await.unwrap();
+    let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let days = Duration::from_secs(20 * 24 * 3600);
+    assert!(stays.due > UnixTime::from_secs((since_1970 + days).as_secs()));
     drop(relay);
     let left = search(&data, &wanted);
     assert!(left.is_empty(), "after a kill: {left:?}");

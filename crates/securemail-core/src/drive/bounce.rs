@@ -114,6 +114,7 @@ impl Relay {
             reverse_path: ReversePath::Null,
             to: sender.clone(),
             mail: mail(ReturnRoute::Authenticated),
+            arrives_quietly: false,
             bland: Some(mail(ReturnRoute::Unauthenticated)),
             events: Vec::new(),
         }

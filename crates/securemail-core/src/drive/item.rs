@@ -41,6 +41,9 @@ pub(super) struct ItemHeader {
     pub about: Option<DeliveryKey>,
     /// For a notice: the vault object that it speaks of.
     pub vault: Option<VaultId>,
+    /// For a notice: that it arrived is no event.
+    #[serde(default)]
+    pub arrives_quietly: bool,
     /// For sender mail: the same news without any detail, where no way to the sender is proved.
     pub bland: Option<Vec<u8>>,
 }

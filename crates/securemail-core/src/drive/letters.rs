@@ -41,6 +41,7 @@ impl Relay {
             queue: tell.queue(),
             about: about(tell),
             vault: Some(facts.id),
+            arrives_quietly: tell.kind.arrives_quietly(),
             reverse_path,
             to: to.clone(),
             mail,
@@ -111,7 +112,7 @@ impl Relay {
             }),
             TellKind::NumberNeverCame => self.given_back(tell, to, route, DsnReason::PhoneMissing),
             TellKind::Expired => self.given_back(tell, to, route, DsnReason::NotCollected),
-            TellKind::Notice | TellKind::Reminder => {
+            TellKind::Notice | TellKind::NoticeAgain | TellKind::Reminder => {
                 return Err(StoreError::Corrupt("a notice is no sender mail"));
             }
         })

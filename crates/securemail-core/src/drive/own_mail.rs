@@ -24,6 +24,8 @@ pub(super) struct OwnMail {
     pub about: DeliveryKey,
     /// For a notice: the vault object that it speaks of.
     pub vault: Option<VaultId>,
+    /// That it arrived is no event.
+    pub arrives_quietly: bool,
     /// Where its failures go.
     pub reverse_path: ReversePath,
     /// For whom.
@@ -54,6 +56,7 @@ impl Relay {
             wished: Wished::default(),
             about: Some(own.about),
             vault: own.vault,
+            arrives_quietly: own.arrives_quietly,
             bland: own.bland.map(|bland| bland.octets().to_vec()),
         };
         let (content, header) = self

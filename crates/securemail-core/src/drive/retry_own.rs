@@ -82,8 +82,10 @@ impl Relay {
         delivery: &Delivery,
     ) -> Result<(), StoreError> {
         let events = match class {
-            ItemClass::Notice => self.on_notice(header, delivery, EventName::NotificationDelivered),
-            ItemClass::SenderMail | ItemClass::Content => Vec::new(),
+            ItemClass::Notice if !header.arrives_quietly => {
+                self.on_notice(header, delivery, EventName::NotificationDelivered)
+            }
+            ItemClass::Notice | ItemClass::SenderMail | ItemClass::Content => Vec::new(),
         };
         if let (ItemClass::Notice, Some(key)) = (class, vault_key(header, delivery)) {
             let taken = self.pickups.notice_taken(&key).await;

@@ -209,6 +209,7 @@ impl Relay {
             wished: wished.clone(),
             about: None,
             vault: None,
+            arrives_quietly: false,
             bland: None,
         };
         Ok(Accepted {

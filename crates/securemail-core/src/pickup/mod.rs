@@ -5,8 +5,11 @@
 //! `drive::pickup` runs it over the back-ends.
 
 pub mod code;
+mod ending;
 mod facts;
+mod gate;
 mod link;
+mod news;
 mod outcome;
 mod state;
 mod tell;

@@ -17,6 +17,8 @@ pub enum TellKind {
     NoticeRefused,
     /// To the recipient: a message waits.
     Notice,
+    /// To the recipient: a message waits, once more, by the sender's wish.
+    NoticeAgain,
     /// To the sender: a number is needed.
     NumberMissing,
     /// To the sender: a number is still needed.
@@ -34,11 +36,28 @@ pub enum TellKind {
 }
 
 impl TellKind {
+    /// Whether its arrival is no event: it goes out as long as nobody came, so that it would date when
+    /// somebody did (P7).
+    #[must_use]
+    pub const fn arrives_quietly(self) -> bool {
+        match self {
+            Self::NoticeAgain | Self::Reminder => true,
+            Self::NoticeRefused
+            | Self::Notice
+            | Self::NumberMissing
+            | Self::NumberReminder
+            | Self::NumberNeverCame
+            | Self::NumberWrong
+            | Self::Locked
+            | Self::Expired => false,
+        }
+    }
+
     /// Whether it goes to the recipient (a notice) and not to the sender (sender mail).
     #[must_use]
     pub const fn is_notice(self) -> bool {
         match self {
-            Self::Notice | Self::Reminder => true,
+            Self::Notice | Self::NoticeAgain | Self::Reminder => true,
             Self::NoticeRefused
             | Self::NumberMissing
             | Self::NumberReminder

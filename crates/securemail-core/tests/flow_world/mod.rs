@@ -59,6 +59,7 @@ pub(crate) struct World {
     pub(crate) audit: Arc<MemoryAudit>,
     pub(crate) pickups: Arc<MemoryPickups>,
     pub(crate) master: Arc<LocalMasterKey>,
+    pub(crate) notifier: Arc<RecordingNotifier>,
 }
 
 impl World {
@@ -89,13 +90,14 @@ impl World {
         let executor = Arc::new(TestExecutor::default());
         let mut settings = settings();
         change(&mut settings);
+        let notifier = Arc::new(RecordingNotifier::default());
         let service = PickupService::new(PickupParts {
             pickups: pickups.clone(),
             vault: vault.clone(),
             keys: keys.clone(),
             master: master.clone(),
             directory: directory.clone(),
-            notifier: Arc::new(RecordingNotifier::default()),
+            notifier: notifier.clone(),
             audit: audit.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -136,6 +138,7 @@ impl World {
             audit,
             pickups,
             master,
+            notifier,
         };
         // DSNs and questions reach the sender over a proved session.
         world.proved("gemeente.example", HOME, HostScript::takes());

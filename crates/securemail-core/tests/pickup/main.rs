@@ -5,3 +5,4 @@ mod lifetime;
 mod numbers;
 #[path = "../pickup_world/mod.rs"]
 mod pickup_world;
+mod unseen;

@@ -156,7 +156,9 @@ async fn close_and_destroy_end_it() {
     let gone = browser.post(&format!("{base}/destroy"), &form).await;
     assert!(gone.text.contains("Het bericht is vernietigd"));
     assert!(browser.cookies.is_empty());
-    assert!(portal.world.is_gone(&waiting.key).await);
+    assert!(portal.world.is_ended(&waiting.key).await);
+    let over = browser.get(&base).await;
+    assert_eq!(over.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -190,7 +190,7 @@ impl PickupService {
         let facts = pickup.facts().clone();
         let key = facts.key();
         let link = match untold.kind {
-            TellKind::Notice | TellKind::Reminder => {
+            TellKind::Notice | TellKind::NoticeAgain | TellKind::Reminder => {
                 match self.fetch_known(&key, KeyPurpose::LinkSecret).await {
                     Ok(link) => Some(self.pickup_link(key.id, &LinkSecret::new(link))),
                     Err(PickupError::Destroyed) => return Ok(None),
@@ -213,7 +213,7 @@ impl PickupService {
         Ok(Some(Tell {
             kind: untold.kind,
             serial: untold.serial,
-            last_two: pickup.phone().map(|phone| phone.last_two().to_owned()),
+            last_two: pickup.last_two().map(str::to_owned),
             facts,
             link,
         }))

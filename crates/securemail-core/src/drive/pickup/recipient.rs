@@ -304,7 +304,7 @@ impl PickupService {
     /// The answer to a code does not depend on the log: what happened stands in the record.
     async fn try_to_log(&self, pickup: Pickup, before: u32) {
         let id = pickup.facts().id;
-        let events = pickup.unlogged_since(before);
+        let events = pickup.unlogged_since(before, self.now());
         if let Err(error) = self.log_unlogged(pickup, events).await {
             tracing::warn!(vault = %id, %error, "what happened could not be logged yet");
         }

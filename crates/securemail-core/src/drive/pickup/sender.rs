@@ -62,18 +62,16 @@ impl PickupService {
     /// `Unknown` for any token that is not the message's own.
     pub async fn sender_view(&self, token: &SenderToken) -> Result<SenderView, PickupError> {
         let pickup = self.find_for_sender(token).await?;
-        let last_two = pickup.phone().map_or("", PhoneNumber::last_two).to_owned();
-        let over = self.now() >= pickup.end();
-        let step = match pickup.phase() {
-            Phase::Sealing | Phase::Ended => SenderStep::Ended,
-            Phase::NumberMissing | Phase::NoticePending | Phase::Notified if over => {
-                SenderStep::Ended
-            }
-            Phase::NumberMissing => SenderStep::NumberMissing,
-            Phase::NoticePending | Phase::Notified if pickup.locked().is_some() => {
-                SenderStep::Locked { last_two }
-            }
-            Phase::NoticePending | Phase::Notified => SenderStep::Waiting { last_two },
+        let now = self.now();
+        let last_two = pickup.last_two().unwrap_or("").to_owned();
+        let step = if pickup.phase() == Phase::NumberMissing && now < pickup.end_for_sender() {
+            SenderStep::NumberMissing
+        } else if !pickup.seems_to_wait(now) {
+            SenderStep::Ended
+        } else if pickup.locked().is_some() {
+            SenderStep::Locked { last_two }
+        } else {
+            SenderStep::Waiting { last_two }
         };
         Ok(SenderView {
             facts: pickup.facts().clone(),
@@ -116,14 +114,14 @@ impl PickupService {
         phone: &PhoneNumber,
     ) -> Result<NumberGiven, PickupError> {
         let pickup = self.load(key).await?.pickup;
-        if self.now() >= pickup.end() {
-            return Ok(NumberGiven::Ended);
+        let now = self.now();
+        if pickup.phase() == Phase::NumberMissing && now < pickup.end_for_sender() {
+            return self.first_number(key, phone).await;
         }
-        match pickup.phase() {
-            Phase::NumberMissing => self.first_number(key, phone).await,
-            Phase::NoticePending | Phase::Notified => self.other_number(key, phone).await,
-            Phase::Sealing | Phase::Ended => Ok(NumberGiven::Ended),
+        if pickup.seems_to_wait(now) {
+            return self.other_number(key, phone).await;
         }
+        Ok(NumberGiven::Ended)
     }
 
     async fn first_number(
@@ -174,10 +172,11 @@ impl PickupService {
         // Here too: an earlier call may have ended before it came to that.
         self.erase_key(key, KeyPurpose::ContentKey).await?;
         let replace = |pickup: &mut Pickup| {
-            if pickup.phone() == Some(phone) || !pickup.change_number(phone.clone()) {
-                return Outcome::Keep(false);
+            if pickup.change_number(phone.clone()) {
+                Outcome::Write(true)
+            } else {
+                Outcome::Keep(false)
             }
-            Outcome::Write(true)
         };
         let (changed, pickup) = self.change(key, replace).await?;
         if changed {
@@ -188,7 +187,7 @@ impl PickupService {
             )
             .await?;
         }
-        Ok(if pickup.is_waiting() {
+        Ok(if pickup.seems_to_wait(self.now()) {
             NumberGiven::Changed
         } else {
             NumberGiven::Ended

@@ -152,8 +152,8 @@ impl PickupService {
     /// Destroys keys, content and record. The keys go first: without the share nothing opens the rest.
     ///
     /// Every step can be repeated, and the record goes last: what a crash left is found by it. It stays,
-    /// without key, number or session in it, until its end is logged and the sender was told what they
-    /// must know.
+    /// without key, number or session in it, until its end is logged, which is at the end of retention
+    /// where it was picked up, and the sender was told what they must know.
     pub(super) async fn destroy(&self, key: &VaultKey, ending: Ending) -> Result<(), PickupError> {
         self.erase_keys(key).await?;
         self.parts.vault.erase(key).await?;
@@ -168,7 +168,7 @@ impl PickupService {
             Outcome::Write(())
         };
         let pickup = self.change(key, finish).await?.1;
-        let events = pickup.unlogged_since(before);
+        let events = pickup.unlogged_since(before, now);
         if self.log_unlogged(pickup, events).await?.is_done() {
             self.parts.pickups.erase(key).await?;
         }
