@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::pool::{Line, Pool};
-use super::tls::{HelloSize, client_config, facts};
+use super::tls::{ClientConfigs, HelloSize, facts};
 use super::tried::Tried;
 use super::wire::{Io, Wire, WireError};
 use crate::proto::client::{Clear, Connected, Handshaking, Peer, Proved, Ready};
@@ -35,6 +35,7 @@ pub struct SmtpTransport {
     pub(super) settings: ClientSettings,
     pub(super) clock: Arc<dyn Clock>,
     trust: Arc<Trust>,
+    tls: ClientConfigs,
     pub(super) kept: Arc<Pool>,
 }
 
@@ -47,6 +48,7 @@ impl SmtpTransport {
             settings,
             clock,
             trust,
+            tls: ClientConfigs::new(),
         }
     }
 }
@@ -197,8 +199,8 @@ impl SmtpTransport {
         let name = ServerName::try_from(sni.as_str().to_owned()).map_err(|_| {
             SessionOutcome::TlsFailed("the host's name cannot be an SNI".to_owned())
         })?;
-        let config = client_config(hello).map_err(|error| tls_failed(&error))?;
-        let connecting = TlsConnector::from(Arc::new(config)).connect(name, wire.io);
+        let config = self.tls.of(hello).map_err(|error| tls_failed(&error))?;
+        let connecting = TlsConnector::from(config).connect(name, wire.io);
         match timeout(self.settings.timeouts.handshake, connecting).await {
             Ok(Ok(stream)) => Ok((Wire::new(stream), handshaking)),
             Ok(Err(error)) => Err(tls_failed(&error)),

@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod client;
+mod floor;
 pub(crate) mod limits;
 pub(crate) mod notice;
 mod pool;

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key,
-};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, Error,
@@ -18,9 +16,10 @@ use rustls_pki_types::{
 };
 use securemail_core::route::{Trust, public_key};
 
+use super::floor;
 use crate::handler::TlsFacts;
 
-/// A server configuration: TLS 1.2 and 1.3, this certificate, client certificates wanted but not
+/// A server configuration: what the floor allows (TLS 1.3, or 1.2 with ECDHE and AEAD), this certificate, client certificates wanted but not
 /// needed. Any certificate may be shown, a self-signed one too; it counts only where the directory
 /// knows it.
 ///
@@ -30,10 +29,10 @@ pub fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<ServerConfig, Error> {
-    let provider = default_provider();
+    let provider = floor::provider();
     let signatures = HandshakeSignatures(provider.signature_verification_algorithms);
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(floor::VERSIONS)?
         .with_client_cert_verifier(Arc::new(signatures))
         .with_single_cert(chain, key)?;
     // A client that offers protocols and not this one speaks something else: a handshake for another
@@ -55,29 +54,52 @@ pub fn trust(roots: Vec<TrustAnchor<'static>>) -> Trust {
 /// How large a ClientHello is sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum HelloSize {
-    /// Without X25519MLKEM768, for peers that choke on more than one segment (C-08). Still TLS 1.2 or
+    /// Without hybrid key exchange, for peers that choke on more than one segment (C-08). Still TLS 1.2 or
     /// higher.
     Conservative,
     /// All that we can.
     Full,
 }
 
-/// A client configuration for one attempt. Sessions are never resumed: a resumed handshake shows no
-/// certificate (RFC 9325, section 3.4).
-pub(crate) fn client_config(hello: HelloSize) -> Result<ClientConfig, Error> {
-    let mut provider: CryptoProvider = default_provider();
-    if hello == HelloSize::Conservative {
-        provider.kx_groups = vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
-    }
+/// A client configuration. It serves any number of attempts, since nothing of one session is kept for
+/// the next: a resumed handshake shows no certificate (RFC 9325, section 3.4).
+fn client_config(hello: HelloSize) -> Result<Arc<ClientConfig>, Error> {
+    let provider = match hello {
+        HelloSize::Conservative => floor::small_provider(),
+        HelloSize::Full => floor::provider(),
+    };
     let signatures = HandshakeSignatures(provider.signature_verification_algorithms);
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(floor::VERSIONS)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(signatures))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
-    Ok(config)
+    Ok(Arc::new(config))
+}
+
+/// The client configurations, made once.
+pub(crate) struct ClientConfigs {
+    full: Result<Arc<ClientConfig>, Error>,
+    conservative: Result<Arc<ClientConfig>, Error>,
+}
+
+impl ClientConfigs {
+    pub(crate) fn new() -> Self {
+        Self {
+            full: client_config(HelloSize::Full),
+            conservative: client_config(HelloSize::Conservative),
+        }
+    }
+
+    /// The configuration whose ClientHello is so large.
+    pub(crate) fn of(&self, hello: HelloSize) -> Result<Arc<ClientConfig>, Error> {
+        match hello {
+            HelloSize::Conservative => self.conservative.clone(),
+            HelloSize::Full => self.full.clone(),
+        }
+    }
 }
 
 /// The facts of a session whose handshake is complete.
