@@ -23,6 +23,7 @@ cargo xtask COMMAND
   test --quick   checks and the tests that need no component
   test --lab     only the tests against real components
   ci             checks only: format, tidy, clippy, documentation
+  lab diff       compares our decisions with those of Postfix and OpenSSL; -n N, --seed S, --only ID
   lab [CMD ..]   runs CMD, or a shell, inside a fresh lab of real servers
   tidy           layers, crate edges, licences, witnesses, lengths, words";
 
@@ -45,6 +46,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["test", "--lab"] => tests::lab_only(),
         ["ci"] => checks::alone(),
         ["tidy"] => tidy::run(),
+        ["lab", "diff", words @ ..] => components::install().and_then(|()| lab::compare(words)),
         ["lab", words @ ..] => components::install().and_then(|()| lab::enter(words)),
         ["inside-the-lab", folder, words @ ..] => lab::inside(folder, words),
         _ => Err(Failure::usage(USAGE)),

@@ -90,6 +90,13 @@ impl Lab {
         )
     }
 
+    /// The key of the zone `diff.test`, without ending. The lab delegates that zone to 127.0.0.2 and
+    /// serves nothing there.
+    #[must_use]
+    pub fn differential_key(&self) -> String {
+        self.text("/differential_key")
+    }
+
     /// The messages that the mail servers took for a domain, as they lie in its mailbox.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ pub(super) fn write(folder: &Folder, peers: &[Peer]) -> Result<String, Failure> 
         "mail": folder.text("postfix/mail"),
         "mail_log": folder.text("postfix/postfix.log"),
         "sender": { "domain": "sender.test", "dkim": keys },
+        "differential_key": folder.read("zones/differential.key")?.trim(),
         "python": "/usr/bin/python3",
         "peers": peers,
     });

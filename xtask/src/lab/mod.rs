@@ -15,9 +15,11 @@ mod zones;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::components::as_root;
 use crate::failure::Failure;
-use crate::steps::{Counts, output_of, run, run_counted};
+use crate::steps::{Counts, command, output_of, run, run_counted};
 use files::Folder;
 
 /// Named to tests: the file that describes the lab.
@@ -30,6 +32,21 @@ pub(crate) fn enter(words: &[&str]) -> Result<(), Failure> {
     let folder = TemporaryFolder::create()?;
     let words = if words.is_empty() { &["bash"] } else { words };
     run(inside_command(&folder, words)?)
+}
+
+/// Compares our decisions with those of others, for domains that are made up.
+pub(crate) fn compare(words: &[&str]) -> Result<(), Failure> {
+    let package = ["build", "--locked", "--package", "securemail-differential"];
+    let mut build = command("cargo", &package);
+    build.args(["--message-format", "json-render-diagnostics"]);
+    build.stderr(std::process::Stdio::inherit());
+    let messages = output_of(build)?;
+    let program = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|message| message["executable"].as_str().map(str::to_owned))
+        .ok_or_else(|| Failure::new("cargo built no program"))?;
+    enter(&[&[program.as_str()], words].concat())
 }
 
 /// Runs `words` inside a fresh lab, counts the tests it reports, and shows the logs if it fails.

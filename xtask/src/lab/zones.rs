@@ -38,6 +38,7 @@ pub(super) fn create(folder: &Folder, peers: &[Peer]) -> Result<Vec<Zone>, Failu
         delegations.push_str(&format!("{name} NS ns.test.\n"));
         delegations.push_str(&publish(&zones, zone)?);
     }
+    delegations.push_str(&reserve(&zones)?);
     let test = Zone {
         apex: "test",
         signing: Signing::Secure,
@@ -140,6 +141,16 @@ fn sender(folder: &Folder) -> Result<Zone, Failure> {
         signing: Signing::Secure,
         records,
     })
+}
+
+/// Makes the key of `diff.test`, which whoever compares decisions serves on 127.0.0.2, and gives what its
+/// parent must say of it. `differential.key` names the key.
+fn reserve(zones: &Folder) -> Result<String, Failure> {
+    let ds = zones.shell(
+        "key=$(ldns-keygen -a ECDSAP256SHA256 -k -r /dev/urandom diff.test.); \
+         echo \"$PWD/$key\" > differential.key; cat \"$key.ds\"",
+    )?;
+    Ok(format!("diff NS ns.diff.test.\nns.diff A 127.0.0.2\n{ds}"))
 }
 
 /// Writes one zone, signs it, and gives what its parent must say of it.
