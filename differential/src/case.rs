@@ -342,7 +342,7 @@ impl Host {
         let tlsa = records(draw, chain);
         let place = match draw.below(8) {
             0 | 1 => Place::Initial,
-            2 | 3 | 4 => Place::Final,
+            2..=4 => Place::Final,
             5 => Place::InitialAndWrongAtFinal,
             _ => Place::Both,
         };
@@ -433,7 +433,7 @@ fn records(draw: &mut Draw, chain: Chain) -> Vec<Record> {
         }],
         12 => vec![strange(draw, selector)],
         13 => vec![Record {
-            cut: Some([0, 1, 2, 3, 31, 63][draw.below(6) % 6]),
+            cut: [0, 1, 2, 3, 31, 63].get(draw.below(6)).copied(),
             ..ee(selector, draw.byte(3), Of::Leaf)
         }],
         // A rollover: the next key, the present one (RFC 7671, section 8.1).

@@ -13,7 +13,7 @@ use crate::report::{Against, Difference, Report};
 use crate::verdict::{Proof, Verdict};
 use crate::world::{World, tlsa};
 use crate::zones::Placed;
-use crate::{Options, Trouble, openssl};
+use crate::{Options, Trouble, openssl, policy_host};
 
 /// Domains at once; the machine has few cores and every one is several processes.
 const AT_ONCE: usize = 6;
@@ -92,6 +92,11 @@ async fn one(
     if !has_dane(case) {
         judge(Against::Verify, &ours.basic, said(Level::Verify));
     }
+    // Of a domain that takes no mail nobody needs to know the policy.
+    if case.mx != Mx::Null {
+        let (ours, theirs) = policies(world, case).await?;
+        judge(Against::Policy, &ours, &theirs);
+    }
     for (index, (host, placed)) in case.hosts.iter().zip(placed).enumerate() {
         if host.chain.is_none() || host.tlsa.is_empty() {
             continue;
@@ -108,6 +113,30 @@ async fn one(
         judge(Against::OpenSsl(index), &ours, &theirs);
     }
     Ok(report)
+}
+
+/// Which hosts the domain's policy names, by us and by postfix-mta-sts-resolver.
+async fn policies(world: &World, case: &Case) -> Result<((Verdict, String), Delivery), Trouble> {
+    let domain = case.domain();
+    let mut hosts: Vec<String> = (0..case.hosts.len())
+        .map(|index| case.host_name(index))
+        .collect();
+    hosts.push(policy_host::OTHER.to_owned());
+    let verdict = |named: Option<Vec<String>>| match named {
+        Some(named) => Verdict::Direct(named.join(" "), Proof::Nothing),
+        None => Verdict::NotProved,
+    };
+    let ours = world.ours.policy_names(&domain, &hosts).await?;
+    let said = world.socketmap.opinion(&domain).await?;
+    let theirs = said.patterns.map(|patterns| {
+        hosts.retain(|host| patterns.contains(host));
+        hosts
+    });
+    let theirs = Delivery {
+        verdict: verdict(theirs),
+        words: said.words,
+    };
+    Ok(((verdict(ours), String::new()), theirs))
 }
 
 fn of_match(matched: Option<bool>) -> Verdict {
@@ -142,6 +171,6 @@ fn is_same(case: &Case, against: Against, ours: &Verdict, theirs: &Verdict) -> b
             (Verdict::NotProved, Verdict::Direct(_, Proof::Nothing)) => true,
             (ours, theirs) => ours == theirs,
         },
-        Against::OpenSsl(_) => ours == theirs,
+        Against::OpenSsl(_) | Against::Policy => ours == theirs,
     }
 }

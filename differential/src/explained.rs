@@ -37,8 +37,11 @@ pub(crate) enum Explanation {
     UnusableUnsigned,
 }
 
+/// Whether it explains a difference.
+type Explains = fn(&Difference) -> bool;
+
 /// All of them, in the order in which they are tried.
-const ALL: [(Explanation, fn(&Difference) -> bool); 12] = [
+const ALL: [(Explanation, Explains); 12] = [
     (Explanation::NullAmongOthers, null_among_others),
     (Explanation::NoHost, no_host),
     (Explanation::PublicUsage, public_usage),

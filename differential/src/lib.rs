@@ -13,6 +13,7 @@ mod ours;
 mod policy_host;
 mod postfix;
 mod report;
+mod socketmap;
 mod system;
 mod verdict;
 mod world;

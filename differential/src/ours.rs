@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use securemail_core::backend::{
-    Attempt, Clock, DotClosed, FinalDot, SessionOutcome, Transport, TransportPolicy,
+    Attempt, Clock, Connection, DotClosed, FinalDot, SessionOutcome, Transport, TransportPolicy,
 };
 use securemail_core::drive::Inquirer;
 use securemail_core::route::{
     AttemptEvidence, Authentication, Authority, Decision, DeferClass, Hop, MessageFacts,
-    PolicySettings, Route, StandardPolicy, Strength, Trust, authenticate, usable,
+    PolicySettings, Route, StandardPolicy, Strength, StsPolicy, Trust, authenticate, usable,
 };
 use securemail_core::vocab::{DnsName, MemoryContent, Profile, ReversePath, Tlsa};
 use securemail_resolver::{
@@ -106,6 +106,7 @@ impl Ours {
             let report = self
                 .transport
                 .attempt(Attempt {
+                    connection: Connection::Own,
                     hop,
                     reverse_path: ReversePath::Null,
                     recipients: Vec::new(),
@@ -131,6 +132,29 @@ impl Ours {
                 recipient: None,
             });
         }
+    }
+
+    /// Which of these hosts the domain's MTA-STS policy names, whatever its mode, once the domain was
+    /// decided about; `None` where there is no policy.
+    ///
+    /// # Errors
+    /// Where a name is none, or memory fails.
+    pub(crate) async fn policy_names(
+        &self,
+        domain: &str,
+        hosts: &[String],
+    ) -> Result<Option<Vec<String>>, Trouble> {
+        let Some(kept) = self.inquirer.memory.policy(&domain.parse()?).await? else {
+            return Ok(None);
+        };
+        let policy = StsPolicy::parse(&kept.body)?;
+        let mut named = Vec::new();
+        for host in hosts {
+            if policy.names(&host.parse()?) {
+                named.push(host.clone());
+            }
+        }
+        Ok(Some(named))
     }
 
     /// Whether a chain matches TLSA records, without DNS and handshake; `None` where no record is usable.

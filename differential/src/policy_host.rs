@@ -19,6 +19,8 @@ use crate::case::{Case, Sts};
 use crate::certificates::Authorities;
 use crate::zones::POLICY_HOST;
 
+/// A policy that does not name the domain's hosts names this one.
+pub(crate) const OTHER: &str = "other.diff.test";
 /// A request is shorter.
 const REQUEST_MAX: usize = 4096;
 
@@ -63,7 +65,7 @@ pub(crate) fn policy(case: &Case) -> Option<String> {
         let host = if names_hosts {
             case.host_name(index)
         } else {
-            "other.diff.test".to_owned()
+            OTHER.to_owned()
         };
         lines.push_str(&format!("mx: {host}\r\n"));
     }

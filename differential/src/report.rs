@@ -18,6 +18,8 @@ pub(crate) enum Against {
     Finger,
     /// Profile `basic` with a delivery at level `verify`, of domains without TLSA records.
     Verify,
+    /// Our reading of the MTA-STS policy with that of postfix-mta-sts-resolver.
+    Policy,
     /// Our matching of TLSA records with OpenSSL's, for the host of this number.
     OpenSsl(usize),
 }
@@ -56,6 +58,7 @@ impl Against {
             Self::DaneOnly => "postfix dane-only",
             Self::Finger => "posttls-finger",
             Self::OpenSsl(_) => "openssl",
+            Self::Policy => "postfix-mta-sts-resolver",
             Self::Verify => "postfix verify",
         }
     }

@@ -17,6 +17,7 @@ use crate::case::{Case, Host};
 use crate::certificates::{Authorities, Names, Shown};
 use crate::ours::Ours;
 use crate::postfix::Postfix;
+use crate::socketmap::Resolver;
 use crate::system::shell;
 use crate::zones::{Placed, Zones};
 use crate::{Options, Trouble, policy_host};
@@ -35,6 +36,8 @@ pub(crate) struct World {
     pub(crate) ours: Arc<Ours>,
     /// Postfix.
     pub(crate) postfix: Arc<Postfix>,
+    /// Another reader of policies.
+    pub(crate) socketmap: Resolver,
     policy_host: JoinHandle<()>,
     sinks: Vec<Sink>,
     nsd: Child,
@@ -73,6 +76,7 @@ impl World {
         Ok(Self {
             policy_host: policy_host::start(authorities.clone(), &cases).await?,
             postfix: Arc::new(Postfix::start(folder.path(), &roots).await?),
+            socketmap: Resolver::start(folder.path(), &roots).await?,
             ours: Arc::new(Ours::new(&lab, &authorities.trusted_root())?),
             cases,
             placed,

@@ -1,7 +1,6 @@
 //! Writes what the cases say into three zones, signs them once, and serves them with NSD.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
@@ -165,8 +164,7 @@ impl Zones {
 
     fn put(&mut self, zone: Zone, name: &str, record: &str) {
         let text = self.0.entry(zone).or_default();
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{name}. {record}");
+        text.push_str(&format!("{name}. {record}\n"));
     }
 
     /// Signs and serves. `key` is the key of `diff.test`, without ending.
@@ -223,10 +221,9 @@ fn settings(folder: &Path) -> String {
     );
     for zone in [Zone::Secure, Zone::Insecure, Zone::Bogus] {
         let apex = zone.apex();
-        let _ = write!(
-            settings,
+        settings.push_str(&format!(
             "zone:\n name: \"{apex}.\"\n zonefile: \"{apex}.zone\"\n"
-        );
+        ));
     }
     settings
 }

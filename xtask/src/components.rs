@@ -7,12 +7,13 @@ use crate::failure::Failure;
 use crate::steps::{command, output_of, run};
 
 /// A program that proves that its Debian package is there.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("chromedriver", "chromium-driver"),
     ("chromium", "chromium"),
     ("dig", "bind9-dnsutils"),
     ("ip", "iproute2"),
     ("ldns-signzone", "ldnsutils"),
+    ("mta-sts-daemon", "postfix-mta-sts-resolver"),
     ("nginx", "nginx-light"),
     ("nsd", "nsd"),
     ("openssl", "openssl"),

@@ -44,7 +44,7 @@ pub(crate) fn compare(words: &[&str]) -> Result<(), Failure> {
     let program = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find_map(|message| message["executable"].as_str().map(str::to_owned))
+        .find_map(|message| message.get("executable")?.as_str().map(str::to_owned))
         .ok_or_else(|| Failure::new("cargo built no program"))?;
     enter(&[&[program.as_str()], words].concat())
 }
