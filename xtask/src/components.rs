@@ -26,7 +26,11 @@ const PROGRAMS: [(&str, &str); 15] = [
 ];
 
 /// What has no program of its own: a file that proves the package is there.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
+    (
+        "/usr/lib/python3/dist-packages/aiosmtpd/__init__.py",
+        "python3-aiosmtpd",
+    ),
     (
         "/usr/lib/python3/dist-packages/dkim/__init__.py",
         "python3-dkim",
@@ -42,12 +46,23 @@ const FILES: [(&str, &str); 4] = [
     ("/usr/share/perl5/IO/Socket/SSL.pm", "libio-socket-ssl-perl"),
 ];
 
+/// Mail servers that Debian would not install beside Postfix lie below it, unpacked.
+pub(crate) const UNPACKED: &str = "/var/lib/securemail-lab";
+
+/// Of these packages, which belong to one program each: the program, and the libraries that both need.
+const TO_UNPACK: &str = "exim4-base exim4-daemon-light opensmtpd";
+const UNPACKED_PROGRAMS: [&str; 2] = ["usr/sbin/exim4", "usr/sbin/smtpd"];
+const UNPACKED_NEED: &str = "libdb5.3 libevent-2.1-7 libgnutls-dane0 libidn12 libnsl2 libpcre2-8-0";
+
 /// Installs what is missing and proves that all of it is there.
 pub(crate) fn install() -> Result<(), Failure> {
     install_toolchain()?;
     let missing = missing_packages();
     if !missing.is_empty() {
         install_packages(&missing)?;
+    }
+    if !is_unpacked() {
+        unpack()?;
     }
     let still = missing_packages();
     if !still.is_empty() {
@@ -106,6 +121,32 @@ fn install_packages(packages: &[&str]) -> Result<(), Failure> {
     run(root_shell(&format!(
         "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends {all}"
     )))
+}
+
+fn is_unpacked() -> bool {
+    UNPACKED_PROGRAMS
+        .iter()
+        .all(|program| Path::new(UNPACKED).join(program).exists())
+}
+
+/// Their packages conflict with Postfix's, their files do not. OpenSMTPD looks for its parts where Debian
+/// would have put them, and both want users of their own.
+fn unpack() -> Result<(), Failure> {
+    run(root_shell("apt-get -qq update"))?;
+    run(root_shell(&format!(
+        "set -e; export DEBIAN_FRONTEND=noninteractive; \
+         apt-get -qq install -y --no-install-recommends {UNPACKED_NEED}; \
+         mkdir -p {UNPACKED} /usr/libexec; cd {UNPACKED}; apt-get -qq download {TO_UNPACK}; \
+         for package in *.deb; do dpkg-deb -x $package .; done; rm -f *.deb; \
+         ln -sfn {UNPACKED}/usr/libexec/opensmtpd /usr/libexec/opensmtpd; \
+         for user in Debian-exim opensmtpd opensmtpq; do \
+           id $user >/dev/null 2>&1 || useradd -r -s /usr/sbin/nologin -d /nonexistent $user; \
+         done"
+    )))?;
+    if is_unpacked() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("cannot be had: {TO_UNPACK}")))
 }
 
 fn root_shell(script: &str) -> Command {

@@ -8,6 +8,8 @@ mod check;
 mod content;
 #[path = "lab/deliver.rs"]
 mod deliver;
+#[path = "lab/others.rs"]
+mod others;
 #[path = "lab/portal.rs"]
 mod portal;
 #[path = "lab/proxy.rs"]

@@ -6,6 +6,7 @@
 mod authority;
 mod describe;
 mod files;
+mod others;
 mod peers;
 mod policy_host;
 mod postfix;
@@ -89,6 +90,7 @@ pub(crate) fn inside(folder: &str, words: &[&str]) -> Result<(), Failure> {
     authority::start(&folder, &zones)?;
     resolver::start(&folder)?;
     postfix::start(&folder, peers, &zones)?;
+    others::start(&folder)?;
     policy_host::start(&folder)?;
     let description = describe::write(&folder, peers)?;
     let Some((program, arguments)) = words.split_first() else {

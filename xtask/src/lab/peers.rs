@@ -60,6 +60,35 @@ pub(super) const PEERS: [Peer; 5] = [
     },
 ];
 
+/// A mail server that is no Postfix, for the domain `NAME.test`.
+#[derive(Debug)]
+pub(super) struct Other {
+    /// Its maker's name.
+    pub(super) name: &'static str,
+    /// Where it listens, on port 25.
+    pub(super) address: &'static str,
+    /// Its own name, and the one in its certificate.
+    pub(super) host: &'static str,
+}
+
+pub(super) const OTHERS: [Other; 3] = [
+    Other {
+        name: "exim",
+        address: "127.0.0.16",
+        host: "mx.exim.test",
+    },
+    Other {
+        name: "aiosmtpd",
+        address: "127.0.0.17",
+        host: "mx.aiosmtpd.test",
+    },
+    Other {
+        name: "opensmtpd",
+        address: "127.0.0.18",
+        host: "mx.opensmtpd.test",
+    },
+];
+
 /// Makes the CA, a certificate for every peer, and one for each other server of the lab.
 pub(super) fn create(folder: &Folder) -> Result<&'static [Peer], Failure> {
     let certificates = folder.below("certificates")?;
@@ -72,6 +101,9 @@ pub(super) fn create(folder: &Folder) -> Result<&'static [Peer], Failure> {
     )?;
     for peer in &PEERS {
         certify(&certificates, peer.name, peer.names, peer.shows)?;
+    }
+    for other in &OTHERS {
+        certify(&certificates, other.name, &[other.host], Shows::Certificate)?;
     }
     certify(
         &certificates,

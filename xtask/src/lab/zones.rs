@@ -31,6 +31,7 @@ pub(super) const SELECTORS: [(&str, &str); 2] = [("lab-rsa", "rsa"), ("lab-ed", 
 pub(super) fn create(folder: &Folder, peers: &[Peer]) -> Result<Vec<Zone>, Failure> {
     let zones = folder.below("zones")?;
     let mut all = recipients(folder, peers)?;
+    all.extend(others(folder)?);
     all.push(sender(folder)?);
     let mut delegations = String::from("ns A 127.0.0.1\nvantage A 127.0.0.54\n");
     for zone in &all {
@@ -106,6 +107,23 @@ fn recipients(folder: &Folder, peers: &[Peer]) -> Result<Vec<Zone>, Failure> {
         records: null,
     });
     Ok(zones)
+}
+
+/// The domains of mail servers of other makers: signed, with TLSA records that match.
+fn others(folder: &Folder) -> Result<Vec<Zone>, Failure> {
+    let zone = |other: &peers::Other| {
+        let digest = peers::key_digest(folder, other.name)?;
+        let (host, address) = (other.host, other.address);
+        let apex = host.strip_prefix("mx.").unwrap_or(host);
+        let records =
+            format!("@ MX 10 mx.{apex}.\nmx A {address}\n_25._tcp.mx TLSA 3 1 1 {digest}\n");
+        Ok(Zone {
+            apex,
+            signing: Signing::Secure,
+            records,
+        })
+    };
+    peers::OTHERS.iter().map(zone).collect()
 }
 
 /// The domain that sends, with its DKIM keys. Its own mail, such as a DSN, can be proved.

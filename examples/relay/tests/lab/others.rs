@@ -1,0 +1,52 @@
+//! Mail servers of other makers: a good one takes the message, a broken one gets nothing.
+
+use super::relay::{Relay, command, contains, mail_with, replies};
+
+const HELD: i32 = 30;
+
+#[test]
+fn message_arrives_signed_at_exim_and_aiosmtpd() {
+    let mut relay = Relay::start();
+    for domain in ["exim.test", "aiosmtpd.test"] {
+        let subject = format!("Subject: alone for {domain}");
+        relay.accepted(&[&format!("somebody@{domain}")], &["--header", &subject]);
+        let message = relay.arrived(domain, &subject);
+        let verdicts = relay.lab.dkimpy(&message).unwrap();
+        assert!(verdicts.len() >= 2, "{domain}: {verdicts:?}");
+        assert!(verdicts.iter().all(|good| *good), "{domain}: {verdicts:?}");
+    }
+}
+
+#[test]
+fn host_that_breaks_off_every_handshake_gets_nothing_and_the_message_is_held() {
+    let checked = command(&["check", "opensmtpd.test", "--connect"]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.status.code(), Some(HELD), "{said}");
+    let relay = Relay::start();
+    let subject = "Subject: for a host without a handshake";
+    relay.accepted(&["somebody@opensmtpd.test"], &["--header", subject]);
+    assert!(mail_with(&relay.lab, "opensmtpd.test", subject).is_none());
+}
+
+#[test]
+fn refusal_by_a_proved_host_reaches_the_sender_at_once() {
+    let relay = Relay::start();
+    for (who, status) in [("refused", "5.1.1"), ("policy", "5.7.1")] {
+        let subject = format!("Subject: for one who is {who}");
+        let to = format!("{who}@aiosmtpd.test");
+        let output = relay.submit(&[&to], &["--header", &subject]);
+        let said = replies(&output);
+        assert!(!output.status.success(), "{who}: {said}");
+        assert!(said.contains(status), "{who}: {said}");
+        assert!(mail_with(&relay.lab, "aiosmtpd.test", &subject).is_none());
+    }
+}
+
+#[test]
+fn message_for_a_host_that_says_later_is_kept() {
+    let relay = Relay::start();
+    let subject = "Subject: for later";
+    relay.accepted(&["later@aiosmtpd.test"], &["--header", subject]);
+    assert!(mail_with(&relay.lab, "aiosmtpd.test", subject).is_none());
+    assert!(!contains(relay.log().as_bytes(), "later@"));
+}
