@@ -525,6 +525,7 @@ fn hop_in_short(hop: &securemail_core::route::Hop) -> String {
         Authority::Named => "S1",
         Authority::MtaSts => "S2",
         Authority::Dnssec => "S3",
+        Authority::Operator => "operator",
     };
     let how = match &hop.authenticate {
         Authentication::Dane { names, .. } => {

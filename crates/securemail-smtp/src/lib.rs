@@ -1,8 +1,8 @@
 //! SMTP server (submission) and client (delivery).
 //!
 //! [`SmtpServer`] asks a [`MailHandler`] about MAIL, RCPT and the end of DATA. [`BounceServer`] takes
-//! bounces of notices and nothing else. [`SmtpTransport`] is the `Transport` and `NoticeTransport` of
-//! `securemail-core`. They are thin: sessions are sans-IO state
+//! bounces of notices and nothing else. [`SmtpTransport`] is the `Transport`, `NoticeTransport` and
+//! `ReturnTransport` of `securemail-core`. They are thin: sessions are sans-IO state
 //! machines in [`proto`], and tokio drivers move their octets.
 
 mod bounces;

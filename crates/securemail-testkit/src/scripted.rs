@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use securemail_core::backend::{
     Attempt, AttemptReport, Clock, FetchError, FetchedPolicy, NoticeAttempt, NoticeTransport,
-    PolicyFetcher, RecipientOutcome, Resolver, SessionOutcome, Transport, VantageView,
+    PolicyFetcher, RecipientOutcome, Resolver, ReturnAttempt, ReturnOutcome, ReturnTransport,
+    SessionOutcome, Transport, VantageView,
 };
 use securemail_core::route::{Authentication, Hop, Matched, PeerProof, Strength};
 use securemail_core::vocab::{
@@ -279,6 +280,8 @@ pub struct ScriptedTransport {
     notice_hosts: Mutex<BTreeMap<DnsName, HostScript>>,
     delivered: Mutex<Vec<Delivered>>,
     notices: Mutex<Vec<NoticeAttempt>>,
+    return_hosts: Mutex<BTreeMap<DnsName, ReturnOutcome>>,
+    returns: Mutex<Vec<ReturnAttempt>>,
     attempts: AtomicUsize,
     broken_off: Arc<AtomicUsize>,
 }
@@ -293,6 +296,8 @@ impl ScriptedTransport {
             notice_hosts: Mutex::default(),
             delivered: Mutex::default(),
             notices: Mutex::default(),
+            return_hosts: Mutex::default(),
+            returns: Mutex::default(),
             attempts: AtomicUsize::new(0),
             broken_off: Arc::default(),
         }
@@ -306,6 +311,17 @@ impl ScriptedTransport {
     /// What `host` does with notices over a session that proves nothing.
     pub fn notice_host(&self, host: &DnsName, script: HostScript) {
         lock(&self.notice_hosts).insert(host.clone(), script);
+    }
+
+    /// How every attempt at `host` ends, that is made because the operator named it.
+    pub fn return_host(&self, host: &DnsName, outcome: ReturnOutcome) {
+        lock(&self.return_hosts).insert(host.clone(), outcome);
+    }
+
+    /// What was tried at hosts that the operator named, oldest first.
+    #[must_use]
+    pub fn returns(&self) -> Vec<ReturnAttempt> {
+        lock(&self.returns).clone()
     }
 
     /// What was handed over, oldest first.
@@ -426,6 +442,15 @@ impl NoticeTransport for ScriptedTransport {
             recipients: vec![script.outcome(&attempt.recipient)],
             ..self.report(&attempt.host, began, SessionOutcome::Completed)
         }
+    }
+}
+
+#[async_trait]
+impl ReturnTransport for ScriptedTransport {
+    async fn attempt_return(&self, attempt: ReturnAttempt) -> ReturnOutcome {
+        let told = lock(&self.return_hosts).get(&attempt.hop.host).cloned();
+        lock(&self.returns).push(attempt);
+        told.unwrap_or_else(|| ReturnOutcome::Unanswered(unreachable_host()))
     }
 }
 

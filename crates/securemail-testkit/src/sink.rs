@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -69,6 +71,8 @@ struct Shared {
     tls: Option<Arc<ServerConfig>>,
     conduct: Mutex<Conduct>,
     messages: Mutex<Vec<Received>>,
+    /// The response of AUTH PLAIN without which nothing is taken.
+    login: Mutex<Option<String>>,
     /// Commands seen in clear, to prove that nothing of a message was among them.
     clear: Mutex<Vec<String>>,
 }
@@ -90,6 +94,7 @@ impl Sink {
             tls,
             conduct: Mutex::new(options.conduct),
             messages: Mutex::default(),
+            login: Mutex::default(),
             clear: Mutex::default(),
         });
         let address = listener.local_addr()?;
@@ -125,6 +130,16 @@ impl Sink {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// From now on it takes nothing inside TLS from who has not logged in so (AUTH PLAIN, RFC 4616).
+    pub fn demand_login(&self, username: &str, password: &str) {
+        let response = BASE64.encode(format!("\0{username}\0{password}"));
+        *self
+            .shared
+            .login
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(response);
     }
 
     /// From now on it behaves so.
@@ -199,6 +214,13 @@ where
 {
     let mut from = String::new();
     let mut to = Vec::new();
+    let demanded = shared
+        .login
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+        .filter(|_| tls);
+    let mut is_let_in = demanded.is_none();
     loop {
         let Some(line) = line(stream).await? else {
             return Ok(Next::Close);
@@ -224,13 +246,28 @@ where
                 } else {
                     ""
                 };
+                let auth = demanded.as_ref().map_or("", |_| "250-AUTH PLAIN\r\n");
                 let text = format!(
-                    "250-{}\r\n250-PIPELINING\r\n250-8BITMIME\r\n{starttls}250 SIZE 104857600",
+                    "250-{}\r\n250-PIPELINING\r\n250-8BITMIME\r\n{starttls}{auth}250 SIZE 104857600",
                     shared.host
                 );
                 reply(stream, &text).await?;
             }
             "STARTTLS" if shared.tls.is_some() && !tls => return Ok(Next::StartTls),
+            "AUTH" if demanded.is_some() => {
+                let response = match line.split(' ').nth(2) {
+                    Some(initial) => Some(initial.to_owned()),
+                    None => challenge(stream).await?,
+                };
+                is_let_in = response == demanded;
+                let text = if is_let_in {
+                    "235 2.7.0 welcome"
+                } else {
+                    "535 5.7.8 no"
+                };
+                reply(stream, text).await?;
+            }
+            "MAIL" if !is_let_in => reply(stream, "530 5.7.0 log in first").await?,
             "MAIL" => {
                 from = path(&line);
                 to.clear();
@@ -260,6 +297,16 @@ where
             _ => reply(stream, "502 5.5.1 not known here").await?,
         }
     }
+}
+
+/// What the client answers to an empty challenge.
+async fn challenge<S>(stream: &mut BufStream<S>) -> io::Result<Option<String>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    reply(stream, "334 ").await?;
+    let line = line(stream).await?;
+    Ok(line.map(|line| String::from_utf8_lossy(&line).trim_end().to_owned()))
 }
 
 /// Reads a message to its dot, keeps it and answers.

@@ -28,6 +28,7 @@ use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore, StoreSetti
 use securemail_web::CarrierCallbacks;
 
 use crate::master::{self, master_key};
+use crate::returns::return_hosts;
 use crate::scanner::NoScanner;
 use crate::settings::{DkimSection, Settings, SettingsError};
 use crate::sms::Carrier;
@@ -117,6 +118,8 @@ pub async fn assemble(settings: &Settings, carrier: Carrier) -> Result<App, Trou
         master: base.master.clone(),
         notices: transport.clone(),
         policy: Arc::new(StandardPolicy::new(policy(settings)?)),
+        return_hosts: Arc::new(return_hosts(settings)?),
+        returns: transport.clone(),
         scanner: Arc::new(NoScanner),
         signing: Arc::new(signing_keys(settings)?),
         spool: store.clone(),

@@ -15,6 +15,7 @@ mod handler;
 mod master;
 mod probe;
 mod retrieval;
+mod returns;
 mod run;
 mod scanner;
 mod serve;

@@ -17,7 +17,8 @@ use tokio::sync::watch;
 
 use crate::assemble::{App, Trouble, assemble, is_loopback_only, policy, resolver};
 use crate::handler::{Bounces, Handler};
-use crate::settings::{Settings, SettingsError, SmsProvider, load};
+use crate::returns::return_hosts;
+use crate::settings::{Evidence, Settings, SettingsError, SmsProvider, TenantSection, load};
 use crate::sms::Carrier;
 use crate::system::SystemClock;
 use crate::web::{self, bind};
@@ -82,6 +83,8 @@ pub fn read(config: &Path) -> Result<Settings, Trouble> {
 /// What can be said about settings without starting anything.
 fn sanity(settings: &Settings) -> Result<(), Trouble> {
     policy(settings)?;
+    return_hosts(settings)?;
+    evidence_can_be_kept(settings)?;
     is_for_this_machine(settings, &listeners(settings))?;
     let profiles = settings.tenant.iter().flat_map(|tenant| {
         let own = tenant.profile.unwrap_or(settings.route.profile);
@@ -103,6 +106,19 @@ fn sanity(settings: &Settings) -> Result<(), Trouble> {
         .into());
     }
     Ok(())
+}
+
+/// What a tenant asks for is done, or refused: never left out in silence.
+fn evidence_can_be_kept(settings: &Settings) -> Result<(), SettingsError> {
+    let asks = |tenant: &&TenantSection| tenant.evidence == Evidence::Handshake;
+    match settings.tenant.iter().find(asks) {
+        None => Ok(()),
+        Some(tenant) => Err(SettingsError::Invalid(format!(
+            "tenant {}: evidence = \"handshake\": this version cannot commit a message in the TLS \
+             handshake; write evidence = \"standard\", or leave the key out",
+            tenant.name
+        ))),
+    }
 }
 
 /// Codes go to the terminal only where nobody else can come in.

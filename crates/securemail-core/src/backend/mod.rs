@@ -11,6 +11,7 @@ mod notifier;
 mod pickups;
 mod policy;
 mod resolver;
+mod returns;
 mod scanner;
 mod signing;
 mod spool;
@@ -26,6 +27,10 @@ pub use notifier::{CodeMessage, Notifier, NotifyError, Receipt};
 pub use pickups::{AddressPrefix, PickupRecord, Pickups};
 pub use policy::TransportPolicy;
 pub use resolver::{FetchError, FetchedPolicy, PolicyFetcher, Resolver, VantageView};
+pub use returns::{
+    Login, LoginError, ReturnAttempt, ReturnHost, ReturnHosts, ReturnOutcome, ReturnTransport,
+    TlsStart,
+};
 pub use scanner::{ScanError, Scanner, Verdict};
 pub use signing::{DkimAlgorithm, DkimSigner, SigningError, SigningKeys};
 pub use spool::{
@@ -56,6 +61,8 @@ const _: () = {
     shared::<dyn Pickups>();
     shared::<dyn PolicyFetcher>();
     shared::<dyn Resolver>();
+    shared::<dyn ReturnHosts>();
+    shared::<dyn ReturnTransport>();
     shared::<dyn Scanner>();
     shared::<dyn SigningKeys>();
     shared::<dyn Spool>();

@@ -13,11 +13,13 @@ mod inquire;
 mod intend;
 mod item;
 mod letters;
+mod named;
 mod own_mail;
 pub mod pickup;
 mod record;
 mod relay;
 mod retry_own;
+mod return_home;
 mod rounds;
 mod settle;
 mod settled;
@@ -40,8 +42,8 @@ use self::destinations::Destinations;
 use self::pickup::{PickupError, PickupService};
 use self::spool_keys::DayKeys;
 use crate::backend::{
-    Clock, Directory, Entropy, Executor, KeyError, KeyStore, MasterKey, NoticeTransport, Scanner,
-    SigningKeys, Spool, Transport, TransportPolicy,
+    Clock, Directory, Entropy, Executor, KeyError, KeyStore, MasterKey, NoticeTransport,
+    ReturnHosts, ReturnTransport, Scanner, SigningKeys, Spool, Transport, TransportPolicy,
 };
 use crate::ledger::Log;
 use crate::mail::verp;
@@ -70,6 +72,10 @@ pub struct Parts {
     pub notices: Arc<dyn NoticeTransport>,
     /// Decides.
     pub policy: Arc<dyn TransportPolicy>,
+    /// Knows where tenants want the mail to their own people handed.
+    pub return_hosts: Arc<dyn ReturnHosts>,
+    /// Hands it over there.
+    pub returns: Arc<dyn ReturnTransport>,
     /// Looks at content.
     pub scanner: Arc<dyn Scanner>,
     /// Holds DKIM keys.

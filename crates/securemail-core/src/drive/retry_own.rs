@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Relay;
 use super::deliver::{Delivery, Outgoing, Verdict};
 use super::item::ItemHeader;
+use super::return_home::Returned;
 use super::worker::AlwaysOpen;
 use crate::StoreError;
 use crate::backend::{
@@ -36,6 +37,14 @@ impl Relay {
         content: &Arc<dyn Content>,
         mut delivery: Delivery,
     ) -> Result<(), StoreError> {
+        match self.return_home(class, header, content, &delivery).await? {
+            Returned::Taken => return self.own_taken(class, header, &delivery).await,
+            Returned::Waits => {
+                let due = self.retry_at(&delivery);
+                return self.put_off(delivery, due, Vec::new()).await;
+            }
+            Returned::No => {}
+        }
         let mut fared = Fared::Later;
         let mut not_before = None;
         for _ in 0..WAYS_MAX {
@@ -169,10 +178,7 @@ impl Relay {
         let Ok(signed) = self.sign(&plain).await else {
             return Ok(Fared::Later);
         };
-        let octets = whole(&*signed.content)
-            .await
-            .map_err(|error| StoreError::Unavailable(error.into()))?;
-        let mail = ContentFree::new(octets);
+        let mail = content_free(&*signed.content).await?;
         for hop in hops {
             let attempt = NoticeAttempt {
                 host: hop.host.clone(),
@@ -229,7 +235,14 @@ fn was_refused(delivery: &Delivery) -> bool {
     matches!(last, Some(RecipientOutcome::Refused(_)))
 }
 
-/// Our own mail is small; its octets in one piece.
+/// A mail of ours out of the spool, whose class says that it is content-free. It is small.
+pub(super) async fn content_free(content: &dyn Content) -> Result<ContentFree, StoreError> {
+    let octets = whole(content)
+        .await
+        .map_err(|error| StoreError::Unavailable(error.into()))?;
+    Ok(ContentFree::new(octets))
+}
+
 async fn whole(content: &dyn Content) -> Result<Bytes, ContentError> {
     let mut octets = Vec::new();
     while (octets.len() as u64) < content.size() {

@@ -137,6 +137,7 @@ impl fmt::Display for Subject {
 fn deliver_sentence(domain: &str, hop: &Hop) -> String {
     let host = hop.host.shown();
     let authority = match hop.authority {
+        Authority::Operator => "your settings name this host",
         Authority::Dnssec => "the list of mail servers is signed",
         Authority::MtaSts => "the domain's own policy names this host",
         Authority::Named => "the host lies inside the domain itself",

@@ -147,7 +147,8 @@ fn learn_proof(hosts: &mut Vec<HostHistory>, proof: &PeerProof, now: UnixTime) {
         Authority::Corroborated => 1,
         Authority::Named => 2,
         Authority::MtaSts => 3,
-        Authority::Dnssec => 4,
+        // Settings say nothing about a domain; nothing that was learnt so is remembered as more.
+        Authority::Dnssec | Authority::Operator => 4,
     };
     let authentication = match proof.strength {
         Strength::Pkix => 2,

@@ -8,8 +8,8 @@ use crate::vocab::{DnsName, Tlsa};
 
 /// A host, its addresses, and what a session with it must prove before MAIL.
 ///
-/// Hops are made by a [`TransportPolicy`](crate::backend::TransportPolicy) alone; there is no hop
-/// without authentication.
+/// Hops are made by a [`TransportPolicy`](crate::backend::TransportPolicy), and for a host that the
+/// operator named by [`NamedHost`](super::NamedHost); there is no hop without authentication.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Hop {
     /// The recipient domain that the host was found for.
@@ -60,8 +60,10 @@ pub enum Authority {
     Named,
     /// S2: an MTA-STS policy names the host.
     MtaSts,
-    /// S3: the MX answer is DNSSEC-secure, or the operator routes there.
+    /// S3: the MX answer is DNSSEC-secure.
     Dnssec,
+    /// The operator of the relay named the host in its settings; no DNS was asked who may receive.
+    Operator,
 }
 
 /// H: how the peer proved that it is the host. There is no value for less.

@@ -25,8 +25,8 @@ use securemail_core::vocab::{
 };
 use securemail_testkit::fakes::{FixedScanner, RecordingNotifier};
 use securemail_testkit::memory::{
-    MemoryAudit, MemoryDirectory, MemoryDomainMemory, MemoryKeyStore, MemoryPickups, MemorySpool,
-    MemoryVault,
+    MemoryAudit, MemoryDirectory, MemoryDomainMemory, MemoryKeyStore, MemoryPickups,
+    MemoryReturnHosts, MemorySpool, MemoryVault,
 };
 use securemail_testkit::outage::Outage;
 use securemail_testkit::scripted::{Delivered, HostScript, ScriptedDns, ScriptedTransport, reply};
@@ -58,6 +58,7 @@ pub(crate) struct World {
     pub(crate) signing: Arc<Outage<LocalKeys>>,
     pub(crate) audit: Arc<MemoryAudit>,
     pub(crate) pickups: Arc<MemoryPickups>,
+    pub(crate) return_hosts: Arc<MemoryReturnHosts>,
     pub(crate) master: Arc<LocalMasterKey>,
     pub(crate) notifier: Arc<RecordingNotifier>,
 }
@@ -87,6 +88,7 @@ impl World {
         let dns = Arc::new(ScriptedDns::default());
         let transport = Arc::new(ScriptedTransport::new(clock.clone()));
         let pickups = Arc::new(MemoryPickups::default());
+        let return_hosts = Arc::new(MemoryReturnHosts::default());
         let executor = Arc::new(TestExecutor::default());
         let mut settings = settings();
         change(&mut settings);
@@ -113,6 +115,8 @@ impl World {
             master: master.clone(),
             notices: transport.clone(),
             policy: Arc::new(StandardPolicy::new(settings.policy.clone())),
+            return_hosts: return_hosts.clone(),
+            returns: transport.clone(),
             scanner,
             signing: signing.clone(),
             spool: spool.clone(),
@@ -137,6 +141,7 @@ impl World {
             signing,
             audit,
             pickups,
+            return_hosts,
             master,
             notifier,
         };

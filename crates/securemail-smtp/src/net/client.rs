@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
 
 use super::pool::{Line, Pool};
 use super::tls::{ClientConfigs, HelloSize, facts};
@@ -162,20 +163,8 @@ impl SmtpTransport {
         &self,
         socket: SocketAddr,
     ) -> Result<(Wire<TcpStream>, Clear, String), SessionOutcome> {
-        let limits = &self.settings.timeouts;
-        let connecting = timeout(limits.connect, TcpStream::connect(socket));
-        let stream = connecting
-            .await
-            .map_err(|_| unreachable(&WireError::TimedOut))?
-            .map_err(|error| unreachable(&WireError::Io(error)))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|error| unreachable(&WireError::Io(error)))?;
-        let mut wire = Wire::new(stream);
-        let greeting = wire
-            .read_reply(limits.greeting)
-            .await
-            .map_err(|e| unreachable(&e))?;
+        let mut wire = Wire::new(self.connect(socket).await?);
+        let greeting = self.greeting(&mut wire).await?;
         let greeted = Connected::new().handle_greeting(&greeting)?;
         let reply = self.ehlo(&mut wire).await?;
         let name = reply
@@ -184,6 +173,26 @@ impl SmtpTransport {
             .map_or("", |line| line.split(' ').next().unwrap_or(""));
         let clear = greeted.handle_ehlo(&reply)?;
         Ok((wire, clear, name.to_owned()))
+    }
+
+    pub(super) async fn connect(&self, socket: SocketAddr) -> Result<TcpStream, SessionOutcome> {
+        let connecting = timeout(self.settings.timeouts.connect, TcpStream::connect(socket));
+        let stream = connecting
+            .await
+            .map_err(|_| unreachable(&WireError::TimedOut))?
+            .map_err(|error| unreachable(&WireError::Io(error)))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| unreachable(&WireError::Io(error)))?;
+        Ok(stream)
+    }
+
+    pub(super) async fn greeting<S: Io>(
+        &self,
+        wire: &mut Wire<S>,
+    ) -> Result<WireReply, SessionOutcome> {
+        let greeting = wire.read_reply(self.settings.timeouts.greeting).await;
+        greeting.map_err(|error| unreachable(&error))
     }
 
     /// STARTTLS and the handshake. It is sent whether offered or not (C-04).
@@ -196,13 +205,23 @@ impl SmtpTransport {
     ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
         let reply = self.command(&mut wire, &Command::StartTls).await?;
         let handshaking = clear.handle_starttls(&reply, wire.input.len())?;
+        let wire = self.handshake(wire.io, sni, hello).await?;
+        Ok((wire, handshaking))
+    }
+
+    pub(super) async fn handshake(
+        &self,
+        stream: TcpStream,
+        sni: &DnsName,
+        hello: HelloSize,
+    ) -> Result<Wire<TlsStream<TcpStream>>, SessionOutcome> {
         let name = ServerName::try_from(sni.as_str().to_owned()).map_err(|_| {
             SessionOutcome::TlsFailed("the host's name cannot be an SNI".to_owned())
         })?;
         let config = self.tls.of(hello).map_err(|error| tls_failed(&error))?;
-        let connecting = TlsConnector::from(config).connect(name, wire.io);
+        let connecting = TlsConnector::from(config).connect(name, stream);
         match timeout(self.settings.timeouts.handshake, connecting).await {
-            Ok(Ok(stream)) => Ok((Wire::new(stream), handshaking)),
+            Ok(Ok(stream)) => Ok(Wire::new(stream)),
             Ok(Err(error)) => Err(tls_failed(&error)),
             Err(_) => Err(tls_failed(&WireError::TimedOut)),
         }
@@ -229,18 +248,27 @@ impl SmtpTransport {
 
     /// One command and its reply, before MAIL. Octets that came unasked are somebody's who answers in
     /// the peer's place.
-    async fn command<S: Io>(
+    pub(super) async fn command<S: Io>(
         &self,
         wire: &mut Wire<S>,
         command: &Command,
     ) -> Result<WireReply, SessionOutcome> {
+        self.line(wire, &command.to_string()).await
+    }
+
+    /// One line and the reply to it, before MAIL.
+    pub(super) async fn line<S: Io>(
+        &self,
+        wire: &mut Wire<S>,
+        line: &str,
+    ) -> Result<WireReply, SessionOutcome> {
         let limit = self.settings.timeouts.command;
+        let octets = Zeroizing::new(format!("{line}\r\n"));
         let exchange = async {
             if !wire.input.is_empty() {
                 return Err(WireError::Unasked);
             }
-            wire.send(format!("{command}\r\n").as_bytes(), limit)
-                .await?;
+            wire.send(octets.as_bytes(), limit).await?;
             wire.read_reply(limit).await
         };
         match exchange.await {

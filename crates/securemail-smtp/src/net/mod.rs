@@ -8,6 +8,7 @@ pub(crate) mod limits;
 pub(crate) mod notice;
 mod pool;
 pub(crate) mod receive;
+mod returns;
 mod reuse;
 pub(crate) mod server;
 pub(crate) mod session;

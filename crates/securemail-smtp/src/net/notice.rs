@@ -116,9 +116,9 @@ enum Session {
     Tls(Box<Wire<TlsStream<TcpStream>>>),
 }
 
-/// A notice needs no leave: sent twice, it says the same.
+/// A mail of ours needs no leave: sent twice, it says the same.
 #[derive(Debug)]
-struct AlwaysOpen;
+pub(super) struct AlwaysOpen;
 
 #[async_trait]
 impl FinalDot for AlwaysOpen {

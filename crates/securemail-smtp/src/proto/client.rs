@@ -147,6 +147,11 @@ impl Clear {
 }
 
 impl Handshaking {
+    /// The connection begins with the handshake (RFC 8314, section 3.3); the greeting comes inside.
+    pub const fn at_once() -> Self {
+        Self(())
+    }
+
     /// TLS is up and the peer is proved. The proof is taken by value, so that it cannot open another
     /// session, and must be for this hop and the certificate of this handshake.
     ///
@@ -169,6 +174,14 @@ impl Handshaking {
 }
 
 impl Proved {
+    /// Takes the greeting, where TLS came before it.
+    ///
+    /// # Errors
+    /// Unless it is 220 (C-02).
+    pub fn handle_greeting(self, reply: &WireReply) -> Result<Self, SessionOutcome> {
+        Connected::new().handle_greeting(reply).map(|_| self)
+    }
+
     /// Takes the reply to EHLO inside TLS. What was learnt before TLS counts no more (C-11).
     ///
     /// # Errors

@@ -1,9 +1,10 @@
-//! AUTH PLAIN (RFC 4616) and AUTH LOGIN, without looking anything up.
+//! AUTH PLAIN (RFC 4616), both sides, and AUTH LOGIN, without looking anything up.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use securemail_core::backend::Login;
 use securemail_core::secret::SecretText;
 use zeroize::Zeroizing;
 
@@ -53,6 +54,17 @@ pub enum SaslFault {
     /// No such mechanism.
     #[error("the mechanism is not offered")]
     Mechanism,
+}
+
+/// What a client answers to the empty challenge of PLAIN (RFC 4616, section 2), for a log-in as oneself.
+#[must_use]
+pub fn plain_response(login: &Login) -> Zeroizing<String> {
+    let message = Zeroizing::new(format!(
+        "\0{}\0{}",
+        login.username(),
+        login.password().expose()
+    ));
+    Zeroizing::new(STANDARD.encode(message.as_bytes()))
 }
 
 impl Exchange {

@@ -154,6 +154,42 @@ impl Mx {
         }
     }
 
+    /// A host where the connection begins with TLS.
+    pub async fn start_at_once(script: Script) -> Self {
+        let ca = TestCa::new().unwrap();
+        let issued = ca.issue(&["mx.test"]).unwrap();
+        let (chain, key) = pem(&issued);
+        let config = Arc::new(server_config(chain, key, rustls::DEFAULT_VERSIONS));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::new(Seen::default());
+        let kept = seen.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let host = Host {
+                    script: script.clone(),
+                    seen: kept.clone(),
+                    cut: Cut::default(),
+                };
+                let config = config.clone();
+                tokio::spawn(async move {
+                    if let Ok(mut stream) = TlsAcceptor::from(config).accept(stream).await {
+                        let greeting = "220 mx.test ESMTP\r\n";
+                        if host.write(&mut stream, Stage::Tls, greeting).await.is_ok() {
+                            drop(host.converse(&mut stream, Stage::Tls).await);
+                        }
+                    }
+                });
+            }
+        });
+        Self {
+            port,
+            seen,
+            ca,
+            issued,
+        }
+    }
+
     pub fn hop(&self) -> Hop {
         let host = DnsName::parse("mx.test").unwrap();
         Hop {

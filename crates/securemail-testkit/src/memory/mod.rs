@@ -8,6 +8,7 @@ mod directory;
 mod domains;
 mod keys;
 mod pickups;
+mod returns;
 mod spool;
 mod vault;
 
@@ -22,6 +23,7 @@ pub use directory::MemoryDirectory;
 pub use domains::MemoryDomainMemory;
 pub use keys::MemoryKeyStore;
 pub use pickups::MemoryPickups;
+pub use returns::MemoryReturnHosts;
 pub use spool::MemorySpool;
 pub use vault::MemoryVault;
 

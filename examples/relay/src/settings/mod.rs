@@ -237,14 +237,58 @@ pub struct TenantSection {
     pub languages: Vec<String>,
     #[serde(default)]
     pub lists: Vec<Address>,
+    /// The host of the tenant that takes the mail to its own people.
+    #[serde(default)]
+    pub return_route: Option<ReturnRouteSection>,
     #[serde(default)]
     pub forget_link: bool,
+    /// What is kept of each hand-over to prove it.
+    #[serde(default)]
+    pub evidence: Evidence,
     #[serde(default)]
     pub account: Vec<AccountSection>,
     #[serde(default)]
     pub dkim: Vec<DkimSection>,
     #[serde(default)]
     pub phone: Vec<PhoneSection>,
+}
+
+/// A host that takes the mail to a tenant's own people: always over TLS, always proved.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReturnRouteSection {
+    /// The name that its certificate bears.
+    pub host: DnsName,
+    /// Without it 25, and 465 where TLS is implicit.
+    #[serde(default)]
+    pub port: Option<u16>,
+    #[serde(default)]
+    pub tls: ReturnTls,
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Holds the password, and perhaps an end of line.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+/// What is kept of each hand-over to prove it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// The decision, the session's facts and the replies.
+    #[default]
+    Standard,
+    /// Also a commitment to the message in the handshake; this version cannot, and says so.
+    Handshake,
+}
+
+/// How TLS begins; there is no session without it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReturnTls {
+    #[default]
+    Starttls,
+    Implicit,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,187 @@
+//! Delivery of content-free mail to a host that the operator named: proved, and logged in where it asks.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use securemail_core::backend::{
+    Login, RecipientOutcome, ReturnAttempt, ReturnOutcome, ReturnTransport, SessionOutcome,
+    TlsStart,
+};
+use securemail_core::limits;
+use securemail_core::vocab::{DnsName, MemoryContent};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::client::{SmtpTransport, peer_facts};
+use super::notice::AlwaysOpen;
+use super::tls::HelloSize;
+use super::wire::{Io, Wire};
+use crate::proto::client::{Handshaking, Ready};
+use crate::proto::command::Command;
+use crate::proto::sasl;
+use crate::proto::transaction::{EightBit, Mail, Phase};
+
+type Tls = Wire<TlsStream<TcpStream>>;
+
+#[async_trait]
+impl ReturnTransport for SmtpTransport {
+    async fn attempt_return(&self, attempt: ReturnAttempt) -> ReturnOutcome {
+        let no_address = SessionOutcome::Unreachable("the host has no address".to_owned());
+        let mut outcome = ReturnOutcome::Unanswered(no_address);
+        let addresses = attempt.hop.addresses.iter();
+        for &address in addresses.take(limits::ADDRESSES_PER_HOST_MAX) {
+            outcome = self.try_return(address, &attempt).await;
+            // Another address may be up, or show the right certificate; whoever answered has answered.
+            let ReturnOutcome::Unanswered(_) = outcome else {
+                break;
+            };
+        }
+        outcome
+    }
+}
+
+impl SmtpTransport {
+    async fn try_return(&self, address: IpAddr, attempt: &ReturnAttempt) -> ReturnOutcome {
+        let (mut wire, ready) = match self.prove_named(address, attempt).await {
+            Ok(proved) => proved,
+            Err(outcome) => return ReturnOutcome::Unanswered(outcome),
+        };
+        if let Some(login) = &attempt.login
+            && let Err(outcome) = self.log_in(&mut wire, &ready, login).await
+        {
+            self.quit(wire);
+            return outcome;
+        }
+        self.hand_back(wire, &ready, attempt).await
+    }
+
+    /// From nothing to a session that is proved to be with the host that was named.
+    async fn prove_named(
+        &self,
+        address: IpAddr,
+        attempt: &ReturnAttempt,
+    ) -> Result<(Tls, Ready), SessionOutcome> {
+        let hop = &attempt.hop;
+        let socket = SocketAddr::new(address, hop.port);
+        let (mut wire, handshaking) = match attempt.start {
+            TlsStart::StartTls => self.secure(socket, &hop.sni).await?,
+            TlsStart::AtOnce => self.secure_at_once(socket, &hop.sni).await?,
+        };
+        let peer = peer_facts(&wire, self.clock.now());
+        let proved = self
+            .authenticate(&peer, hop)
+            .and_then(|(proof, leaf)| handshaking.prove(proof, hop, leaf));
+        let proved = match proved {
+            Ok(proved) => proved,
+            Err(outcome) => {
+                self.end_unproved(wire, attempt.start);
+                return Err(outcome);
+            }
+        };
+        let proved = match attempt.start {
+            TlsStart::StartTls => proved,
+            TlsStart::AtOnce => proved.handle_greeting(&self.greeting(&mut wire).await?)?,
+        };
+        let ready = proved.handle_ehlo(&self.inner_ehlo(&mut wire).await?)?;
+        Ok((wire, ready))
+    }
+
+    /// As `secure`, without anything said in clear.
+    async fn secure_at_once(
+        &self,
+        socket: SocketAddr,
+        sni: &DnsName,
+    ) -> Result<(Tls, Handshaking), SessionOutcome> {
+        let stream = self.connect(socket).await?;
+        let wire = match self.handshake(stream, sni, HelloSize::Full).await {
+            Err(SessionOutcome::TlsFailed(first)) => {
+                let Ok(stream) = self.connect(socket).await else {
+                    return Err(SessionOutcome::TlsFailed(first));
+                };
+                self.handshake(stream, sni, HelloSize::Conservative).await?
+            }
+            other => other?,
+        };
+        Ok((wire, Handshaking::at_once()))
+    }
+
+    /// Whoever is not the host hears QUIT at most, and where it was to speak first not even that.
+    fn end_unproved(&self, wire: Tls, start: TlsStart) {
+        match start {
+            TlsStart::StartTls => self.quit(wire),
+            TlsStart::AtOnce => drop(wire),
+        }
+    }
+
+    /// AUTH PLAIN, its response by itself: with the command it could be longer than a line may be
+    /// (RFC 4954, section 4). It needs a proved session, so that no password goes to anybody else.
+    async fn log_in<S: Io>(
+        &self,
+        wire: &mut Wire<S>,
+        ready: &Ready,
+        login: &Login,
+    ) -> Result<(), ReturnOutcome> {
+        let offered = &ready.peer().extensions.auth;
+        if !offered.iter().any(|mechanism| mechanism == PLAIN) {
+            return Err(ReturnOutcome::NotLetIn(None));
+        }
+        let command = Command::Auth {
+            mechanism: PLAIN.to_owned(),
+            initial: None,
+        };
+        let mut reply = self.command(wire, &command).await;
+        if matches!(&reply, Ok(challenge) if challenge.code() == 334) {
+            reply = self.line(wire, &sasl::plain_response(login)).await;
+        }
+        let reply = reply.map_err(ReturnOutcome::Unanswered)?;
+        match reply.code() {
+            235 => Ok(()),
+            // RFC 4954, section 6: the server cannot check it now.
+            400..=499 => Err(ReturnOutcome::Answered(RecipientOutcome::Deferred(
+                reply.to_reply(),
+            ))),
+            _ => Err(ReturnOutcome::NotLetIn(Some(reply.to_reply()))),
+        }
+    }
+
+    async fn hand_back(
+        &self,
+        mut wire: Tls,
+        ready: &Ready,
+        attempt: &ReturnAttempt,
+    ) -> ReturnOutcome {
+        let octets = attempt.mail.octets().clone();
+        let eight_bit = if octets.is_ascii() {
+            EightBit::Absent
+        } else {
+            EightBit::Possible
+        };
+        let mail = Mail {
+            reverse_path: &attempt.reverse_path,
+            recipients: std::slice::from_ref(&attempt.recipient),
+            content: Arc::new(MemoryContent::new(octets)),
+            eight_bit,
+        };
+        let mut transaction = match ready.mail(mail) {
+            Ok(transaction) => transaction,
+            Err(outcome) => {
+                self.quit(wire);
+                return ReturnOutcome::Unanswered(outcome);
+            }
+        };
+        let outcome = self
+            .transact(&mut wire, &mut transaction, &AlwaysOpen)
+            .await;
+        if transaction.phase() == Phase::Ended {
+            self.quit(wire);
+        }
+        match transaction.into_outcomes().pop() {
+            Some(recipient) => ReturnOutcome::Answered(recipient),
+            None => ReturnOutcome::Unanswered(outcome),
+        }
+    }
+}
+
+/// The one mechanism that we use.
+const PLAIN: &str = "PLAIN";
