@@ -67,6 +67,13 @@ pub const BLOCK_MINUTES: u64 = 60;
 pub const CODES_PER_HOUR_MAX: u8 = 3;
 /// See [`CODES_PER_HOUR_MAX`].
 pub const CODES_PER_DAY_MAX: u8 = 6;
+/// Codes sent to one number in an hour, and in a day, for all messages of a tenant: whoever has many
+/// messages needs some more, and a number that is pumped for money gets no more than that.
+pub const CODES_PER_NUMBER_HOUR: u32 = 6;
+/// See [`CODES_PER_NUMBER_HOUR`].
+pub const CODES_PER_NUMBER_DAY: u32 = 12;
+/// Codes sent for one tenant in a day: what a stolen account can cost. The operator sets it by size.
+pub const CODES_PER_TENANT_DAY: u32 = 2000;
 /// Seconds between two texts for one message: a second press of the button is not a second wish.
 pub const CODE_AGAIN_SECS: u64 = 30;
 /// Sessions of one message that live at once: a telephone, a desk, and some more.
@@ -83,5 +90,7 @@ pub const PORTAL_MESSAGE_OCTETS_MAX: usize = 60 * 1024 * 1024;
 pub const BOUNCE_OCTETS_MAX: u64 = 1024 * 1024;
 /// Octets of a form that the portal accepts.
 pub const FORM_OCTETS_MAX: usize = 16 * 1024;
+/// Rows of one kind that metrics count; above, they say this number.
+pub const COUNTED_MAX: u64 = 1_000_000;
 /// Octets of a text that an event keeps as a fact; a line of mail has no more (RFC 5322, section 2.1.1).
 pub const FACT_OCTETS_MAX: usize = 998;

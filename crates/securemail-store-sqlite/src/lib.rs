@@ -9,6 +9,8 @@
 //! something new answer `Full`, and a reserve lets the outcomes of what was begun be written down.
 
 mod audit;
+mod budgets;
+mod census;
 mod db;
 mod directory;
 mod domains;

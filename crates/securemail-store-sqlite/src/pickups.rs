@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, params};
 use securemail_core::StoreError;
-use securemail_core::backend::{AddressPrefix, PickupRecord, Pickups};
+use securemail_core::backend::{AddressPrefix, Budget, PickupRecord, Pickups, Spent};
 use securemail_core::vocab::{TenantId, UnixTime, VaultId, VaultKey};
 
+use crate::budgets;
 use crate::db::{Class, DAY, DbResult, fence_of, millis, moment, moment_of, name_of, number};
 use crate::store::SqliteStore;
 
@@ -177,5 +178,18 @@ impl Pickups for SqliteStore {
                 Ok(moment_of(found)?)
             })
             .await
+    }
+
+    async fn spend(
+        &self,
+        tenant: &TenantId,
+        budgets: &[Budget],
+        now: UnixTime,
+    ) -> Result<Spent, StoreError> {
+        budgets::spend(&self.writer, tenant, budgets, now).await
+    }
+
+    async fn give_back(&self, tenant: &TenantId, budgets: &[Budget]) -> Result<(), StoreError> {
+        budgets::give_back(&self.writer, tenant, budgets).await
     }
 }

@@ -10,6 +10,7 @@ use common::Disk;
 use securemail_core::backend::{AuditSink, Directory, DomainMemory, KeyStore, Pickups, Vault};
 use securemail_store_sqlite::{FileVault, SqliteKeyStore};
 use securemail_testkit::conformance::Harness;
+use securemail_testkit::conformance::census::{CensusHarness, Counted};
 use securemail_testkit::conformance::keys::KeysHarness;
 use securemail_testkit::conformance::spool::{SpoolHarness, SpoolWithLog};
 
@@ -83,7 +84,20 @@ impl SpoolHarness for Disk {
     }
 }
 
+#[async_trait]
+impl CensusHarness for Disk {
+    async fn fresh(&self) -> Counted {
+        let store = Arc::new(self.store());
+        Counted {
+            spool: store.clone(),
+            pickups: store.clone(),
+            census: store,
+        }
+    }
+}
+
 securemail_testkit::audit_conformance!(Disk::default());
+securemail_testkit::census_conformance!(Disk::default());
 securemail_testkit::directory_conformance!(Disk::default());
 securemail_testkit::domain_memory_conformance!(Disk::default());
 securemail_testkit::key_store_conformance!(Disk::default());

@@ -1,10 +1,10 @@
-//! Small fakes: a carrier that remembers what it was given, a scanner that says what it is told.
+//! Small fakes: a carrier and an observer that remember, a scanner that says what it is told.
 
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use securemail_core::backend::{
-    CodeMessage, Notifier, NotifyError, Receipt, ScanError, Scanner, Verdict,
+    CodeMessage, Fact, Notifier, NotifyError, Observer, Receipt, ScanError, Scanner, Verdict,
 };
 use securemail_core::vocab::{Content, Envelope};
 
@@ -41,6 +41,24 @@ impl Notifier for RecordingNotifier {
         sent.push(message.clone());
         let carrier_id = format!("fake-{}", sent.len());
         Ok(Receipt { carrier_id })
+    }
+}
+
+/// An observer that remembers what it was told.
+#[derive(Debug, Default)]
+pub struct RecordingObserver(Mutex<Vec<Fact>>);
+
+impl RecordingObserver {
+    /// Everything that it was told, oldest first.
+    #[must_use]
+    pub fn facts(&self) -> Vec<Fact> {
+        lock(&self.0).clone()
+    }
+}
+
+impl Observer for RecordingObserver {
+    fn observe(&self, fact: Fact) {
+        lock(&self.0).push(fact);
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::ca::Issued;
+use crate::memory::lock;
 
 /// What a [`Sink`] does.
 #[derive(Clone, Debug)]
@@ -214,12 +215,7 @@ where
 {
     let mut from = String::new();
     let mut to = Vec::new();
-    let demanded = shared
-        .login
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
-        .filter(|_| tls);
+    let demanded = lock(&shared.login).clone().filter(|_| tls);
     let mut is_let_in = demanded.is_none();
     loop {
         let Some(line) = line(stream).await? else {
@@ -227,45 +223,22 @@ where
         };
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         if !tls {
-            shared
-                .clear
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(line.clone());
+            lock(&shared.clear).push(line.clone());
         }
         let verb = line.split(' ').next().unwrap_or("").to_ascii_uppercase();
-        let conduct = shared
-            .conduct
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let conduct = lock(&shared.conduct).clone();
         match verb.as_str() {
-            "EHLO" => {
-                let starttls = if shared.tls.is_some() && !tls {
-                    "250-STARTTLS\r\n"
-                } else {
-                    ""
-                };
-                let auth = demanded.as_ref().map_or("", |_| "250-AUTH PLAIN\r\n");
-                let text = format!(
-                    "250-{}\r\n250-PIPELINING\r\n250-8BITMIME\r\n{starttls}{auth}250 SIZE 104857600",
-                    shared.host
-                );
-                reply(stream, &text).await?;
-            }
+            "EHLO" => reply(stream, &offers(shared, tls, demanded.is_some())).await?,
             "STARTTLS" if shared.tls.is_some() && !tls => return Ok(Next::StartTls),
             "AUTH" if demanded.is_some() => {
-                let response = match line.split(' ').nth(2) {
-                    Some(initial) => Some(initial.to_owned()),
-                    None => challenge(stream).await?,
-                };
-                is_let_in = response == demanded;
-                let text = if is_let_in {
-                    "235 2.7.0 welcome"
+                let given = log_in(stream, &line).await?;
+                is_let_in = given == demanded;
+                let answer = if is_let_in {
+                    "235 2.7.0 in"
                 } else {
                     "535 5.7.8 no"
                 };
-                reply(stream, text).await?;
+                reply(stream, answer).await?;
             }
             "MAIL" if !is_let_in => reply(stream, "530 5.7.0 log in first").await?,
             "MAIL" => {
@@ -299,11 +272,32 @@ where
     }
 }
 
-/// What the client answers to an empty challenge.
-async fn challenge<S>(stream: &mut BufStream<S>) -> io::Result<Option<String>>
+/// The reply to EHLO.
+fn offers(shared: &Shared, tls: bool, wants_login: bool) -> String {
+    let starttls = if shared.tls.is_some() && !tls {
+        "250-STARTTLS\r\n"
+    } else {
+        ""
+    };
+    let auth = if wants_login {
+        "250-AUTH PLAIN\r\n"
+    } else {
+        ""
+    };
+    format!(
+        "250-{}\r\n250-PIPELINING\r\n250-8BITMIME\r\n{starttls}{auth}250 SIZE 104857600",
+        shared.host
+    )
+}
+
+/// The response of AUTH PLAIN: with the command, or to an empty challenge.
+async fn log_in<S>(stream: &mut BufStream<S>, command: &str) -> io::Result<Option<String>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    if let Some(initial) = command.split(' ').nth(2) {
+        return Ok(Some(initial.to_owned()));
+    }
     reply(stream, "334 ").await?;
     let line = line(stream).await?;
     Ok(line.map(|line| String::from_utf8_lossy(&line).trim_end().to_owned()))

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use securemail_core::backend::{AuditSink, Directory, DomainMemory, KeyStore, Pickups, Vault};
 use securemail_testkit::conformance::Harness;
+use securemail_testkit::conformance::census::{CensusHarness, Counted};
 use securemail_testkit::conformance::keys::KeysHarness;
 use securemail_testkit::conformance::spool::{SpoolHarness, SpoolWithLog};
 use securemail_testkit::memory::{
-    MemoryAudit, MemoryDirectory, MemoryDomainMemory, MemoryKeyStore, MemoryPickups, MemorySpool,
-    MemoryVault,
+    MemoryAudit, MemoryCensus, MemoryDirectory, MemoryDomainMemory, MemoryKeyStore, MemoryPickups,
+    MemorySpool, MemoryVault,
 };
 
 /// What is in memory is "reopened" by looking at the same value again.
@@ -78,7 +79,25 @@ impl SpoolHarness for Memory {
     }
 }
 
+#[async_trait]
+impl CensusHarness for Memory {
+    async fn fresh(&self) -> Counted {
+        let spool = Arc::new(MemorySpool::new(Arc::new(MemoryAudit::default())));
+        let pickups = Arc::new(MemoryPickups::default());
+        let census = MemoryCensus {
+            spool: spool.clone(),
+            pickups: pickups.clone(),
+        };
+        Counted {
+            spool,
+            pickups,
+            census: Arc::new(census),
+        }
+    }
+}
+
 securemail_testkit::audit_conformance!(Memory);
+securemail_testkit::census_conformance!(Memory);
 securemail_testkit::directory_conformance!(Memory);
 securemail_testkit::domain_memory_conformance!(Memory);
 securemail_testkit::key_store_conformance!(Keys::default());

@@ -10,10 +10,10 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use securemail_core::backend::{
-    AuditSink, Clock, Directory, Entropy, KeyStore, MasterKey, Resolver,
+    AuditSink, Census, Clock, Directory, Entropy, KeyStore, MasterKey, Resolver,
 };
 use securemail_core::dkim::{LocalDkimKey, LocalKeys};
-use securemail_core::drive::pickup::{PickupParts, PickupService, PickupSettings};
+use securemail_core::drive::pickup::{CodeBudgets, PickupParts, PickupService, PickupSettings};
 use securemail_core::drive::{Inquirer, Parts, Relay, RelaySettings};
 use securemail_core::route::{Network, PolicySettings, StandardPolicy};
 use securemail_core::seal::RecordCipher;
@@ -28,6 +28,7 @@ use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore, StoreSetti
 use securemail_web::CarrierCallbacks;
 
 use crate::master::{self, master_key};
+use crate::metrics::{CountedNotifier, Metrics};
 use crate::returns::return_hosts;
 use crate::scanner::NoScanner;
 use crate::settings::{DkimSection, Settings, SettingsError};
@@ -42,6 +43,8 @@ pub struct Base {
     pub master: Arc<dyn MasterKey>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// What happened in this process, in numbers.
+    pub metrics: Arc<Metrics>,
     stores: Stores,
 }
 
@@ -55,17 +58,22 @@ impl Base {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let master = master_key(settings, entropy.clone())?;
         let stores = Stores::open(settings, &*master, entropy.clone()).await?;
+        let metrics = Arc::new(Metrics::default());
+        let notifier = Arc::new(CountedNotifier {
+            inner: carrier.notifier,
+            metrics: metrics.clone(),
+        });
         let pickups = PickupService::new(PickupParts {
             pickups: stores.store.clone(),
             vault: stores.vault.clone(),
             keys: stores.keys.clone(),
             master: master.clone(),
             directory: stores.store.clone(),
-            notifier: carrier.notifier,
+            notifier,
             audit: stores.store.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
-            settings: PickupSettings::new(&settings.portal.url),
+            settings: pickup_settings(settings)?,
         });
         Ok(Self {
             pickups: Arc::new(pickups.await?),
@@ -73,12 +81,18 @@ impl Base {
             master,
             clock,
             entropy,
+            metrics,
             stores,
         })
     }
 
     /// Who may send, and which numbers are known.
     pub fn directory(&self) -> Arc<dyn Directory> {
+        self.stores.store.clone()
+    }
+
+    /// How much is kept.
+    pub fn census(&self) -> Arc<dyn Census> {
         self.stores.store.clone()
     }
 
@@ -117,6 +131,7 @@ pub async fn assemble(settings: &Settings, carrier: Carrier) -> Result<App, Trou
         keys: base.stores.keys.clone(),
         master: base.master.clone(),
         notices: transport.clone(),
+        observer: base.metrics.clone(),
         policy: Arc::new(StandardPolicy::new(policy(settings)?)),
         return_hosts: Arc::new(return_hosts(settings)?),
         returns: transport.clone(),
@@ -321,6 +336,32 @@ fn relay_settings(settings: &Settings) -> Result<RelaySettings, Trouble> {
         .notice_retry
         .min(settings.route.confirm_after.duration());
     Ok(relay)
+}
+
+/// How pickups are run.
+///
+/// # Errors
+/// Where a budget is none.
+pub fn pickup_settings(settings: &Settings) -> Result<PickupSettings, SettingsError> {
+    let limits = &settings.limits;
+    let budgets = CodeBudgets {
+        per_number_hour: limits.codes_per_number_hour,
+        per_number_day: limits.codes_per_number_day,
+        per_tenant_day: limits.codes_per_tenant_day,
+    };
+    let all = [
+        ("codes_per_number_hour", budgets.per_number_hour),
+        ("codes_per_number_day", budgets.per_number_day),
+        ("codes_per_tenant_day", budgets.per_tenant_day),
+    ];
+    if let Some((key, _)) = all.into_iter().find(|(_, most)| *most == 0) {
+        return Err(SettingsError::Invalid(format!(
+            "limits.{key} = 0: without a code nobody can open anything; write 1 or more"
+        )));
+    }
+    let mut pickup = PickupSettings::new(&settings.portal.url);
+    pickup.budgets = budgets;
+    Ok(pickup)
 }
 
 fn signing_keys(settings: &Settings) -> Result<LocalKeys, Trouble> {

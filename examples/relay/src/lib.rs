@@ -13,6 +13,7 @@ mod demo;
 mod events;
 mod handler;
 mod master;
+mod metrics;
 mod probe;
 mod retrieval;
 mod returns;

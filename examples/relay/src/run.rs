@@ -15,8 +15,11 @@ use securemail_smtp::{
 };
 use tokio::sync::watch;
 
-use crate::assemble::{App, Trouble, assemble, is_loopback_only, policy, resolver};
+use crate::assemble::{
+    App, Trouble, assemble, is_loopback_only, pickup_settings, policy, resolver,
+};
 use crate::handler::{Bounces, Handler};
+use crate::metrics;
 use crate::returns::return_hosts;
 use crate::settings::{Evidence, Settings, SettingsError, SmsProvider, TenantSection, load};
 use crate::sms::Carrier;
@@ -83,6 +86,7 @@ pub fn read(config: &Path) -> Result<Settings, Trouble> {
 /// What can be said about settings without starting anything.
 fn sanity(settings: &Settings) -> Result<(), Trouble> {
     policy(settings)?;
+    pickup_settings(settings)?;
     return_hosts(settings)?;
     evidence_can_be_kept(settings)?;
     is_for_this_machine(settings, &listeners(settings))?;
@@ -146,6 +150,7 @@ fn listeners(settings: &Settings) -> Vec<SocketAddr> {
         listen.submissions,
         listen.web,
         listen.bounces,
+        listen.metrics,
     ]
     .into_iter()
     .flatten()
@@ -176,6 +181,9 @@ fn warn_of_choices(settings: &Settings) {
     if settings.dns.second_opinion.is_empty() {
         terminal::warn("dns.second_opinion is empty: every decision rests on one validator");
     }
+    if let Some(exposed) = settings.listen.metrics.and_then(metrics::exposure) {
+        terminal::warn(&exposed);
+    }
     if !settings.route.allow_networks.is_empty() {
         terminal::warn("route.allow_networks allows mail servers that are not on the Internet");
     }
@@ -191,6 +199,8 @@ pub struct Running {
     pub web: Option<SocketAddr>,
     /// Where bounces of notices are taken.
     pub bounces: Option<SocketAddr>,
+    /// Where numbers are read.
+    pub metrics: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -202,6 +212,7 @@ impl Running {
             ("submission", self.submission),
             ("web", self.web),
             ("bounces", self.bounces),
+            ("metrics", self.metrics),
         ];
         for (name, address) in listeners {
             if let Some(address) = address {
@@ -230,6 +241,7 @@ impl fmt::Debug for Running {
             .field("submission", &self.submission)
             .field("web", &self.web)
             .field("bounces", &self.bounces)
+            .field("metrics", &self.metrics)
             .finish_non_exhaustive()
     }
 }
@@ -273,6 +285,13 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
             async move { server.serve(socket, stopped).await },
         ));
     }
+    let mut metrics = None;
+    if let Some(address) = settings.listen.metrics {
+        let parts = (&app.base, &certificate);
+        let (bound, serving) = metrics::start(parts, address, stopped.clone()).await?;
+        metrics = Some(bound);
+        tasks.push(serving);
+    }
     tasks.push(tokio::spawn(app.relay.clone().work(until(stopped.clone()))));
     tasks.push(tokio::spawn(sweep(app.clone(), stopped)));
     Ok(Running {
@@ -280,6 +299,7 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
         submission,
         web,
         bounces,
+        metrics,
         stop,
         tasks,
     })

@@ -21,6 +21,7 @@ submission = "127.0.0.1:2525"
 submissions = "127.0.0.1:2465"
 web = "127.0.0.1:8443"
 bounces = "127.0.0.1:2526"
+metrics = "127.0.0.1:9464"
 [tls]
 certificate = "{at}/certificate.pem"
 key = "{at}/key.pem"

@@ -4,10 +4,12 @@
 //! checked by the conformance suites of `securemail-testkit`; an adapter runs them with one macro.
 
 mod audit;
+mod census;
 mod directory;
 mod keys;
 mod memory;
 mod notifier;
+mod observer;
 mod pickups;
 mod policy;
 mod resolver;
@@ -20,11 +22,13 @@ mod transport;
 mod vault;
 
 pub use audit::{AuditSink, EventPage, NewEvent, StoredEvent};
+pub use census::{Census, Counts};
 pub use directory::Directory;
 pub use keys::{KeyError, KeyPurpose, KeyRef, KeyStore, MasterKey, WrappedKey};
 pub use memory::{CachedPolicy, DomainHistory, DomainMemory, FailedFetch, HostHistory, Span};
 pub use notifier::{CodeMessage, Notifier, NotifyError, Receipt};
-pub use pickups::{AddressPrefix, PickupRecord, Pickups};
+pub use observer::{AttemptKind, End, Fact, Observer};
+pub use pickups::{AddressPrefix, Budget, PickupRecord, Pickups, Spent};
 pub use policy::TransportPolicy;
 pub use resolver::{FetchError, FetchedPolicy, PolicyFetcher, Resolver, VantageView};
 pub use returns::{
@@ -48,6 +52,7 @@ pub use vault::Vault;
 const _: () = {
     const fn shared<T: Send + Sync + ?Sized>() {}
     shared::<dyn AuditSink>();
+    shared::<dyn Census>();
     shared::<dyn Clock>();
     shared::<dyn Directory>();
     shared::<dyn DkimSigner>();
@@ -58,6 +63,7 @@ const _: () = {
     shared::<dyn MasterKey>();
     shared::<dyn NoticeTransport>();
     shared::<dyn Notifier>();
+    shared::<dyn Observer>();
     shared::<dyn Pickups>();
     shared::<dyn PolicyFetcher>();
     shared::<dyn Resolver>();

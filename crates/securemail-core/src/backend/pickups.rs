@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::StoreError;
-use crate::vocab::{TenantId, UnixTime, VaultKey};
+use crate::vocab::{KeyedHash, TenantId, UnixTime, VaultKey};
 
 /// Keeps pickup records and blocked addresses.
 ///
@@ -21,6 +22,10 @@ use crate::vocab::{TenantId, UnixTime, VaultKey};
 /// - **P3** `due` lists records whose `due` is at or before `now`, the earliest first.
 /// - **P4** After `erase` returns `Ok`, `load` says `NotFound`, also after a restart.
 /// - **P5** A block set for an address prefix is seen until it ends, by its tenant alone.
+/// - **P6** `spend` takes one from each budget or from none; of concurrent calls, also of several
+///   processes, no more are granted than a budget has. A window begins with the first spend and ends after
+///   its length, and then the budget is whole again. Only the first refusal in a window is marked so.
+/// - **P7** What `give_back` returned `Ok` for can be spent again within the same window.
 #[async_trait]
 pub trait Pickups: fmt::Debug + Send + Sync + 'static {
     /// Adds a record, at version 1.
@@ -80,6 +85,48 @@ pub trait Pickups: fmt::Debug + Send + Sync + 'static {
         prefix: AddressPrefix,
         now: UnixTime,
     ) -> Result<Option<UnixTime>, StoreError>;
+
+    /// Spends one of each of these budgets of a tenant, if all of them have one left.
+    ///
+    /// # Errors
+    /// `Unavailable`; nothing may be done then that the budgets are for.
+    async fn spend(
+        &self,
+        tenant: &TenantId,
+        budgets: &[Budget],
+        now: UnixTime,
+    ) -> Result<Spent, StoreError>;
+
+    /// Gives back what `spend` granted at `now`, since it was not used.
+    ///
+    /// # Errors
+    /// `Unavailable`; then it stays spent.
+    async fn give_back(&self, tenant: &TenantId, budgets: &[Budget]) -> Result<(), StoreError>;
+}
+
+/// How much of something may be done within a window of time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Budget {
+    /// Tells it from other budgets of the tenant, and names nobody.
+    pub of: KeyedHash,
+    /// How often within the window.
+    pub most: u32,
+    /// The length of the window.
+    pub window: Duration,
+}
+
+/// The answer to a spend.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Spent {
+    /// It may be done.
+    Granted,
+    /// It may not.
+    Refused {
+        /// When all budgets have some again.
+        until: UnixTime,
+        /// Nobody was refused in this window before.
+        first: bool,
+    },
 }
 
 /// One pickup: one message for one recipient.

@@ -5,7 +5,7 @@ use super::deliver::Delivery;
 use super::item::ItemHeader;
 use super::own_mail::{OwnMail, own_queue};
 use crate::StoreError;
-use crate::backend::{Committed, DsnCommitted, ItemClass, RecipientOutcome, Settlement};
+use crate::backend::{Committed, DsnCommitted, End, ItemClass, RecipientOutcome, Settlement};
 use crate::mail::{Dsn, DsnAction, DsnReason, DsnRecipient, Head, Reference, ReturnRoute};
 use crate::route::{Decision, Route};
 use crate::vocab::{Address, EnhancedStatus, Reply, ReversePath, Tenant, VaultId};
@@ -33,6 +33,7 @@ impl Relay {
         let ReversePath::Mailbox(sender) = &header.reverse_path else {
             self.settle(&delivery.lease, Settlement::Bounced, events)
                 .await?;
+            self.observe_end(End::Bounced, header.accepted);
             return Ok(None);
         };
         let last = delivery.record.attempts.last();
@@ -49,6 +50,7 @@ impl Relay {
         events.extend(self.on_sender_informed(delivery, "given back"));
         self.settle(&delivery.lease, Settlement::Bounced, events)
             .await?;
+        self.observe_end(End::Bounced, header.accepted);
         Ok(Some(DsnCommitted::assertion(committed)))
     }
 

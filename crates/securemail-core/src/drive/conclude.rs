@@ -13,7 +13,7 @@ use super::rounds::CommitDone;
 use super::settled::Covered;
 use super::submission::Accepted;
 use crate::StoreError;
-use crate::backend::{Due, ItemClass, Lease, NewDelivery, NewEvent, NewItem, Settlement};
+use crate::backend::{Due, End, ItemClass, Lease, NewDelivery, NewEvent, NewItem, Settlement};
 use crate::route::{Decision, Route};
 use crate::vocab::{Reply, ReversePath};
 
@@ -219,6 +219,7 @@ impl Relay {
                     .settle(&delivery.lease, Settlement::Released, events)
                     .await;
                 if settled.is_ok() {
+                    self.observe_end(End::Refused, message.header.accepted);
                     covered.insert(index, Covered::Refused(reply));
                 }
             } else if others_covered {
@@ -253,6 +254,7 @@ impl Relay {
         if let Some(decision) = decision {
             events.extend(self.on_decision(&delivery, decision));
             events.extend(self.alarm(&mut delivery, decision));
+            self.observe_hold(decision);
         }
         let Delivery {
             lease, mut record, ..

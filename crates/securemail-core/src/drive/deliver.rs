@@ -6,7 +6,8 @@ use super::Relay;
 use super::item::DeliveryRecord;
 use super::submission::Signed;
 use crate::backend::{
-    Attempt, AttemptReport, Connection, FinalDot, Lease, RecipientOutcome, SessionOutcome,
+    Attempt, AttemptKind, AttemptReport, Connection, Fact, FinalDot, Lease, RecipientOutcome,
+    SessionOutcome,
 };
 use crate::ledger::Log;
 use crate::route::{AttemptEvidence, Decision, Evidence, Hop, Route};
@@ -135,7 +136,13 @@ impl Relay {
             content: outgoing.signed.content.clone(),
             final_dot: gate.clone(),
         };
-        self.parts.transport.attempt(attempt).await
+        let report = self.parts.transport.attempt(attempt).await;
+        self.observe_attempt((&report.outcome).into());
+        report
+    }
+
+    pub(super) fn observe_attempt(&self, kind: AttemptKind) {
+        self.parts.observer.observe(Fact::Attempted(kind));
     }
 }
 

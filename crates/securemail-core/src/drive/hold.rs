@@ -7,7 +7,7 @@ use super::deliver::Delivery;
 use super::item::ItemHeader;
 use super::pickup::{Deposit, PickupError};
 use crate::StoreError;
-use crate::backend::{Committed, ItemClass, Settlement};
+use crate::backend::{Committed, End, ItemClass, Settlement};
 use crate::mail;
 use crate::pickup::Tell;
 use crate::route::{Decision, Route, VaultReason};
@@ -61,6 +61,7 @@ impl Relay {
         let events = self.on_decision(delivery, decision);
         self.settle(&delivery.lease, Settlement::Vaulted, events)
             .await?;
+        self.observe_end(End::Vaulted, header.accepted);
         if let Some(tell) = tell
             && let Err(error) = self.tell(tell).await
         {

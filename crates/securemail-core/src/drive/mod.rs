@@ -42,7 +42,7 @@ use self::destinations::Destinations;
 use self::pickup::{PickupError, PickupService};
 use self::spool_keys::DayKeys;
 use crate::backend::{
-    Clock, Directory, Entropy, Executor, KeyError, KeyStore, MasterKey, NoticeTransport,
+    Clock, Directory, Entropy, Executor, KeyError, KeyStore, MasterKey, NoticeTransport, Observer,
     ReturnHosts, ReturnTransport, Scanner, SigningKeys, Spool, Transport, TransportPolicy,
 };
 use crate::ledger::Log;
@@ -70,6 +70,8 @@ pub struct Parts {
     pub master: Arc<dyn MasterKey>,
     /// Hands over content-free mail where nothing is proved.
     pub notices: Arc<dyn NoticeTransport>,
+    /// Is told what happens; `()` hears nothing.
+    pub observer: Arc<dyn Observer>,
     /// Decides.
     pub policy: Arc<dyn TransportPolicy>,
     /// Knows where tenants want the mail to their own people handed.

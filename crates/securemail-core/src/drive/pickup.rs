@@ -5,6 +5,7 @@
 //! what somebody must be told stands in the record until [`PickupService::told`] says that its mail
 //! was committed.
 
+mod budget;
 mod deposit;
 mod log;
 mod recipient;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use budget::CodeBudgets;
 pub use deposit::{Deposit, Deposited};
 pub use recipient::{CodeRequested, Landing, Opened, SessionGrant, Step, Verified};
 pub use sender::{NumberGiven, Remember, SenderStep, SenderView};
@@ -64,6 +66,8 @@ pub struct PickupSettings {
     pub url: String,
     /// How long a message waits for a telephone number before it is given back.
     pub number_wait: Duration,
+    /// How many codes are sent.
+    pub budgets: CodeBudgets,
 }
 
 impl PickupSettings {
@@ -73,6 +77,7 @@ impl PickupSettings {
         Self {
             url: url.trim_end_matches('/').to_owned(),
             number_wait: Duration::from_secs(NUMBER_WAIT_DAYS * 24 * 3600),
+            budgets: CodeBudgets::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use super::settled::{Covered, Settled};
 use super::submission::{Submission, try_later};
 use super::{Relay, settled};
 use crate::StoreError;
-use crate::backend::Earlier;
+use crate::backend::{Earlier, End, Fact};
 use crate::route::{Decision, Evidence, MessageFacts, Route};
 use crate::vocab::{
     Address, DnsName, EnhancedStatus, Envelope, Profile, Reply, TenantId, UnixTime,
@@ -28,10 +28,15 @@ impl Relay {
         let (answer, wait) = oneshot::channel();
         let relay = self.clone();
         self.parts.executor.spawn(Box::pin(async move {
+            let began = relay.now();
             let reply = match relay.take(submission).await {
                 Ok(settled) => settled.reply(),
                 Err(reply) => reply,
             };
+            relay.parts.observer.observe(Fact::Answered {
+                code: reply.code(),
+                after: relay.now().since(began),
+            });
             // A sender that hung up hears nothing; a repeat finds what became of it.
             drop(answer.send(reply));
         }));
@@ -129,6 +134,7 @@ impl Relay {
     /// Writes down that [`recipient`](Self::recipient) refused one. `envelope` is what is known of the
     /// transaction so far.
     pub async fn recipient_refused(&self, envelope: &Envelope, recipient: &Address, reply: &Reply) {
+        self.observe_end(End::Refused, self.now());
         self.on_refused(envelope, Some(recipient), reply).await;
     }
 }

@@ -11,7 +11,7 @@ use super::return_home::Returned;
 use super::worker::AlwaysOpen;
 use crate::StoreError;
 use crate::backend::{
-    FinalDot, ItemClass, NoticeAttempt, RecipientOutcome, SessionOutcome, Settlement,
+    Fact, FinalDot, ItemClass, NoticeAttempt, RecipientOutcome, SessionOutcome, Settlement,
 };
 use crate::ledger::EventName;
 use crate::mail::ContentFree;
@@ -100,7 +100,11 @@ impl Relay {
             let taken = self.pickups.notice_taken(&key).await;
             taken.map_err(|error| StoreError::Unavailable(error.into()))?;
         }
-        self.settle(&delivery.lease, Settlement::Sent, events).await
+        self.settle(&delivery.lease, Settlement::Sent, events)
+            .await?;
+        let fact = Fact::OwnMail { class, taken: true };
+        self.parts.observer.observe(fact);
+        Ok(())
     }
 
     /// Nothing is ever sent about a mail of ours; a refused notice is told by the vault's record.
@@ -122,7 +126,10 @@ impl Relay {
             refused.map_err(|error| StoreError::Unavailable(error.into()))?;
         }
         self.settle(&delivery.lease, Settlement::Bounced, events)
-            .await
+            .await?;
+        let taken = false;
+        self.parts.observer.observe(Fact::OwnMail { class, taken });
+        Ok(())
     }
 
     /// The way of messages: the policy chooses, the session proves.
@@ -190,6 +197,7 @@ impl Relay {
                 mail: mail.clone(),
             };
             let report = self.parts.notices.attempt_notice(attempt).await;
+            self.observe_attempt((&report.outcome).into());
             let outcome = report.recipients.first().cloned();
             delivery.record.note(AttemptEvidence {
                 host: hop.host,

@@ -11,8 +11,8 @@ use super::item::ItemHeader;
 use super::retry_own::content_free;
 use crate::StoreError;
 use crate::backend::{
-    ItemClass, RecipientOutcome, ReturnAttempt, ReturnHost, ReturnHosts, ReturnOutcome,
-    SessionOutcome,
+    AttemptKind, ItemClass, RecipientOutcome, ReturnAttempt, ReturnHost, ReturnHosts,
+    ReturnOutcome, SessionOutcome,
 };
 use crate::vocab::{Content, TenantId};
 
@@ -111,7 +111,13 @@ impl Relay {
             recipient: delivery.record.recipient.clone(),
             mail: content_free(&*signed.content).await?,
         };
-        Ok(Some(self.parts.returns.attempt_return(attempt).await))
+        let outcome = self.parts.returns.attempt_return(attempt).await;
+        self.observe_attempt(match &outcome {
+            ReturnOutcome::Answered(_) => AttemptKind::Answered,
+            ReturnOutcome::NotLetIn(_) => AttemptKind::NotLetIn,
+            ReturnOutcome::Unanswered(session) => session.into(),
+        });
+        Ok(Some(outcome))
     }
 }
 

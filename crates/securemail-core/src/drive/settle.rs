@@ -6,7 +6,7 @@ use super::Relay;
 use super::deliver::{Delivery, Verdict};
 use super::item::ItemHeader;
 use crate::StoreError;
-use crate::backend::{DomainHistory, Due, HandedOver, Lease, NewEvent, Settlement};
+use crate::backend::{DomainHistory, Due, End, Fact, HandedOver, Lease, NewEvent, Settlement};
 use crate::route::{self, Route};
 use crate::vocab::{Content, DnsName, UnixTime};
 
@@ -43,7 +43,14 @@ impl Relay {
         };
         self.settle(&delivery.lease, Settlement::Sent, events)
             .await?;
+        self.observe_end(End::Delivered, delivery.evidence.message.accepted);
         Ok(HandedOver::assertion(delivery.lease.delivery.clone()))
+    }
+
+    /// A recipient of a message accepted then came to its end.
+    pub(super) fn observe_end(&self, end: End, accepted: UnixTime) {
+        let after = self.now().since(accepted);
+        self.parts.observer.observe(Fact::Ended { end, after });
     }
 
     /// Ends the round of a spooled delivery.

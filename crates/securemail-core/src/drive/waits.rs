@@ -5,7 +5,7 @@ use super::bounce::News;
 use super::deliver::Delivery;
 use super::item::ItemHeader;
 use crate::StoreError;
-use crate::backend::NewEvent;
+use crate::backend::{Fact, NewEvent};
 use crate::ledger::EventName;
 use crate::mail::{DsnAction, DsnReason};
 use crate::route::{Decision, DeferClass, Effect, Finding, Route, Rule};
@@ -19,6 +19,7 @@ impl Relay {
         mut delivery: Delivery,
         decision: &Decision,
     ) -> Result<(), StoreError> {
+        self.observe_hold(decision);
         let mut events = self.on_unconfirmed(&delivery);
         events.extend(self.on_decision(&delivery, decision));
         events.extend(self.alarm(&mut delivery, decision));
@@ -28,6 +29,13 @@ impl Relay {
             Route::Bounce { .. } | Route::Deliver(_) | Route::Vault { .. } => decision.fresh_until,
         };
         self.put_off(delivery, due, events).await
+    }
+
+    /// A recipient waits, if `decision` says so.
+    pub(super) fn observe_hold(&self, decision: &Decision) {
+        if let Route::Defer { class, .. } = decision.route {
+            self.parts.observer.observe(Fact::Held(class));
+        }
     }
 
     /// Calls the operator, once for each delivery, where something is wrong that an attack would look

@@ -74,4 +74,4 @@ pub use policy::StandardPolicy;
 pub use replay::Decided;
 pub use rule::Rule;
 pub use settings::{Network, NetworkError, PolicySettings, is_allowed, is_public};
-pub use x509::public_key;
+pub use x509::{public_key, valid_until};

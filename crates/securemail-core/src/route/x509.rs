@@ -22,6 +22,13 @@ pub fn public_key(certificate: &[u8]) -> Option<Vec<u8>> {
     read(certificate).map(|certificate| certificate.public_key().raw.to_vec())
 }
 
+/// Until when a certificate (DER) is valid. `None` if it is no certificate.
+#[must_use]
+pub fn valid_until(certificate: &[u8]) -> Option<UnixTime> {
+    let until = read(certificate)?.validity().not_after.timestamp();
+    u64::try_from(until).ok().map(UnixTime::from_secs)
+}
+
 /// Whether a TLSA record is the association of this certificate (RFC 6698, section 2.1).
 pub(super) fn matches(record: &Tlsa, certificate: &[u8]) -> bool {
     match record.selector {

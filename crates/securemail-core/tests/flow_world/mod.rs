@@ -23,7 +23,7 @@ use securemail_core::vocab::{
     Account, AccountId, AccountKind, Address, Credential, DnsName, Envelope, MemoryContent,
     Profile, Reply, ReversePath, Tenant, UnixTime,
 };
-use securemail_testkit::fakes::{FixedScanner, RecordingNotifier};
+use securemail_testkit::fakes::{FixedScanner, RecordingNotifier, RecordingObserver};
 use securemail_testkit::memory::{
     MemoryAudit, MemoryDirectory, MemoryDomainMemory, MemoryKeyStore, MemoryPickups,
     MemoryReturnHosts, MemorySpool, MemoryVault,
@@ -59,6 +59,7 @@ pub(crate) struct World {
     pub(crate) audit: Arc<MemoryAudit>,
     pub(crate) pickups: Arc<MemoryPickups>,
     pub(crate) return_hosts: Arc<MemoryReturnHosts>,
+    pub(crate) observer: Arc<RecordingObserver>,
     pub(crate) master: Arc<LocalMasterKey>,
     pub(crate) notifier: Arc<RecordingNotifier>,
 }
@@ -89,6 +90,7 @@ impl World {
         let transport = Arc::new(ScriptedTransport::new(clock.clone()));
         let pickups = Arc::new(MemoryPickups::default());
         let return_hosts = Arc::new(MemoryReturnHosts::default());
+        let observer = Arc::new(RecordingObserver::default());
         let executor = Arc::new(TestExecutor::default());
         let mut settings = settings();
         change(&mut settings);
@@ -114,6 +116,7 @@ impl World {
             keys: keys.clone(),
             master: master.clone(),
             notices: transport.clone(),
+            observer: observer.clone(),
             policy: Arc::new(StandardPolicy::new(settings.policy.clone())),
             return_hosts: return_hosts.clone(),
             returns: transport.clone(),
@@ -142,6 +145,7 @@ impl World {
             audit,
             pickups,
             return_hosts,
+            observer,
             master,
             notifier,
         };

@@ -1,5 +1,6 @@
 //! A pickup from deposit to destruction, over back-ends in memory.
 
+mod budgets;
 mod codes;
 mod lifetime;
 mod numbers;

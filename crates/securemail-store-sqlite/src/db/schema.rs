@@ -117,6 +117,17 @@ CREATE TABLE policies (
     "
 CREATE INDEX deliveries_queued ON deliveries (since) WHERE state = 2;
 ",
+    "
+CREATE TABLE budgets (
+    tenant  TEXT    NOT NULL,
+    budget  BLOB    NOT NULL,  -- keyed hash
+    until   INTEGER NOT NULL,  -- when the window ends
+    spent   INTEGER NOT NULL,
+    refused INTEGER NOT NULL,  -- whether somebody was refused in it
+    PRIMARY KEY (tenant, budget)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX budgets_until ON budgets (until);
+",
 ];
 
 /// Wrapped keys. A row is never deleted and never moved: erasing overwrites the key in its place with

@@ -20,6 +20,7 @@
 )]
 
 pub mod audit;
+pub mod census;
 mod content;
 mod deliveries;
 pub mod directory;

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use securemail_core::StoreError;
-use securemail_core::backend::{AddressPrefix, PickupRecord, Pickups};
-use securemail_core::vocab::{UnixTime, VaultId, VaultKey};
+use securemail_core::backend::{AddressPrefix, Budget, PickupRecord, Pickups, Spent};
+use securemail_core::vocab::{KeyedHash, UnixTime, VaultId, VaultKey};
 
 use super::{Harness, NOW, tenant};
 
@@ -20,6 +20,9 @@ macro_rules! pickups_conformance {
             p3_due_comes_earliest_first,
             p4_erased_is_gone,
             p5_a_block_is_seen_until_it_ends,
+            p6_a_budget_is_spent_once_over,
+            p6_of_concurrent_spends_no_more_are_granted_than_there_are,
+            p7_what_is_given_back_can_be_spent_again,
         );
     };
 }
@@ -140,6 +143,85 @@ pub async fn p5_a_block_is_seen_until_it_ends(harness: &impl Harness<dyn Pickups
     ] {
         let until = pickups.blocked_until(&tenant(who), from, at(when)).await;
         assert_eq!(until.expect("blocked_until"), wanted, "P5: {who} at {when}");
+    }
+}
+
+/// **P6** `spend` takes one from each budget or from none; a window begins with the first spend and ends
+/// after its length, and then the budget is whole again. Only the first refusal is marked so.
+pub async fn p6_a_budget_is_spent_once_over(harness: &impl Harness<dyn Pickups>) {
+    let pickups = harness.fresh().await;
+    let (small, large) = (budget(1, 2, 10), budget(2, 3, 100));
+    let both = [small, large];
+    for secs in [5, 6] {
+        let spent = pickups.spend(&tenant("acme"), &both, at(secs)).await;
+        assert_eq!(spent.expect("spend"), Spent::Granted, "P6: at {secs}");
+    }
+    let pickups = harness.reopen(pickups).await;
+    for (secs, first) in [(7, true), (14, false)] {
+        let spent = pickups.spend(&tenant("acme"), &both, at(secs)).await;
+        let until = at(15);
+        let wanted = Spent::Refused { until, first };
+        assert_eq!(spent.expect("spend"), wanted, "P6: at {secs}");
+    }
+    let other = pickups.spend(&tenant("other"), &both, at(14)).await;
+    assert_eq!(other.expect("spend"), Spent::Granted, "P6: another tenant");
+    let spent = pickups.spend(&tenant("acme"), &both, at(15)).await;
+    assert_eq!(spent.expect("spend"), Spent::Granted, "P6: a new window");
+    // What was refused by one took nothing from the other: three of three are spent only now.
+    let spent = pickups.spend(&tenant("acme"), &both, at(16)).await;
+    let (until, first) = (at(105), true);
+    let wanted = Spent::Refused { until, first };
+    assert_eq!(spent.expect("spend"), wanted, "P6: the large one");
+    let spent = pickups.spend(&tenant("acme"), &[small], at(16)).await;
+    assert_eq!(spent.expect("spend"), Spent::Granted, "P6: the small one");
+}
+
+/// **P6** Of concurrent calls no more are granted than a budget has.
+pub async fn p6_of_concurrent_spends_no_more_are_granted_than_there_are(
+    harness: &impl Harness<dyn Pickups>,
+) {
+    let pickups = harness.fresh().await;
+    let mut running = Vec::new();
+    for _ in 0..20 {
+        let pickups = pickups.clone();
+        running.push(tokio::spawn(async move {
+            let (acme, seven) = (tenant("acme"), [budget(1, 7, 60)]);
+            let spent = pickups.spend(&acme, &seven, at(5)).await;
+            spent.expect("spend") == Spent::Granted
+        }));
+    }
+    let mut granted = 0;
+    for one in running {
+        granted += u32::from(one.await.expect("a task"));
+    }
+    assert_eq!(granted, 7, "P6: how many of twenty");
+}
+
+/// **P7** What `give_back` returned `Ok` for can be spent again within the same window.
+pub async fn p7_what_is_given_back_can_be_spent_again(harness: &impl Harness<dyn Pickups>) {
+    let pickups = harness.fresh().await;
+    let one = [budget(1, 1, 60)];
+    for _ in 0..3 {
+        let spent = pickups.spend(&tenant("acme"), &one, at(5)).await;
+        assert_eq!(spent.expect("spend"), Spent::Granted, "P7");
+        let given = pickups.give_back(&tenant("acme"), &one).await;
+        given.expect("give_back");
+    }
+    // Nothing below nothing.
+    let given = pickups.give_back(&tenant("acme"), &one).await;
+    given.expect("give_back");
+    let spent = pickups.spend(&tenant("acme"), &one, at(5)).await;
+    assert_eq!(spent.expect("spend"), Spent::Granted, "P7: the last");
+    let spent = pickups.spend(&tenant("acme"), &one, at(6)).await;
+    let refused = matches!(spent.expect("spend"), Spent::Refused { .. });
+    assert!(refused, "P7: no more than there are");
+}
+
+fn budget(of: u8, most: u32, secs: u64) -> Budget {
+    Budget {
+        of: KeyedHash::from_bytes([of; 32]),
+        most,
+        window: Duration::from_secs(secs),
     }
 }
 

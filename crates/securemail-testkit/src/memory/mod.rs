@@ -4,6 +4,7 @@
 //! handle on the same value sees.
 
 mod audit;
+mod census;
 mod directory;
 mod domains;
 mod keys;
@@ -19,6 +20,7 @@ use securemail_core::StoreError;
 use securemail_core::vocab::{Content, ContentError};
 
 pub use audit::MemoryAudit;
+pub use census::MemoryCensus;
 pub use directory::MemoryDirectory;
 pub use domains::MemoryDomainMemory;
 pub use keys::MemoryKeyStore;

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use securemail_core::StoreError;
-use securemail_core::backend::{AddressPrefix, PickupRecord, Pickups};
-use securemail_core::vocab::{TenantId, UnixTime, VaultId, VaultKey};
+use securemail_core::backend::{AddressPrefix, Budget, PickupRecord, Pickups, Spent};
+use securemail_core::vocab::{KeyedHash, TenantId, UnixTime, VaultId, VaultKey};
 
 use super::lock;
 
@@ -15,6 +15,23 @@ use super::lock;
 pub struct MemoryPickups {
     records: Mutex<BTreeMap<VaultKey, PickupRecord>>,
     blocks: Mutex<BTreeMap<(TenantId, AddressPrefix), UnixTime>>,
+    windows: Mutex<BTreeMap<(TenantId, KeyedHash), Window>>,
+}
+
+/// A window of a budget that has begun.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    until: UnixTime,
+    spent: u32,
+    refused: bool,
+}
+
+impl MemoryPickups {
+    /// How many records there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        lock(&self.records).len() as u64
+    }
 }
 
 #[async_trait]
@@ -90,5 +107,48 @@ impl Pickups for MemoryPickups {
         let blocks = lock(&self.blocks);
         let end = blocks.get(&(tenant.clone(), prefix)).copied();
         Ok(end.filter(|end| *end > now))
+    }
+
+    async fn spend(
+        &self,
+        tenant: &TenantId,
+        budgets: &[Budget],
+        now: UnixTime,
+    ) -> Result<Spent, StoreError> {
+        let mut windows = lock(&self.windows);
+        let mut refused = None;
+        let mut first = false;
+        for budget in budgets {
+            let window = windows.entry((tenant.clone(), budget.of)).or_default();
+            if window.until <= now {
+                *window = Window {
+                    until: now.plus(budget.window),
+                    ..Window::default()
+                };
+            }
+            if window.spent >= budget.most {
+                refused = refused.max(Some(window.until));
+                first |= !window.refused;
+                window.refused = true;
+            }
+        }
+        if let Some(until) = refused {
+            return Ok(Spent::Refused { until, first });
+        }
+        for budget in budgets {
+            let window = windows.entry((tenant.clone(), budget.of)).or_default();
+            window.spent = window.spent.saturating_add(1);
+        }
+        Ok(Spent::Granted)
+    }
+
+    async fn give_back(&self, tenant: &TenantId, budgets: &[Budget]) -> Result<(), StoreError> {
+        let mut windows = lock(&self.windows);
+        for budget in budgets {
+            if let Some(window) = windows.get_mut(&(tenant.clone(), budget.of)) {
+                window.spent = window.spent.saturating_sub(1);
+            }
+        }
+        Ok(())
     }
 }

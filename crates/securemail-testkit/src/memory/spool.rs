@@ -9,8 +9,8 @@ use bytes::Bytes;
 use securemail_core::StoreError;
 use securemail_core::backend::NewEvent;
 use securemail_core::backend::{
-    Claim, Committed, DeliveryState, Due, Earlier, Intent, ItemClass, Lease, Leased, NewDelivery,
-    NewItem, ResubmissionKey, Settlement, Spool,
+    Claim, Committed, Counts, DeliveryState, Due, Earlier, Intent, ItemClass, Lease, Leased,
+    NewDelivery, NewItem, ResubmissionKey, Settlement, Spool,
 };
 use securemail_core::vocab::{
     DeliveryKey, MemoryContent, QueueId, SealedContent, TenantId, UnixTime,
@@ -84,6 +84,25 @@ impl MemorySpool {
         let state = lock(&self.state);
         let held = |item: &&Item| item.content.is_some();
         state.items.values().filter(held).count()
+    }
+
+    /// What waits; pickups are not among it.
+    pub(super) fn counts(&self, now: UnixTime) -> Counts {
+        let state = lock(&self.state);
+        let mut counts = Counts::default();
+        for (key, delivery) in &state.deliveries {
+            if delivery.state != DeliveryState::Queued {
+                continue;
+            }
+            counts.queued += 1;
+            counts.due += u64::from(delivery.due.is_some_and(|due| due <= now));
+            let item = state.items.get(&(key.tenant.clone(), key.queue));
+            let is_own = item.is_some_and(|item| item.class != ItemClass::Content);
+            counts.own_queued += u64::from(is_own);
+            let oldest = counts.oldest.unwrap_or(delivery.since);
+            counts.oldest = Some(oldest.min(delivery.since));
+        }
+        counts
     }
 }
 

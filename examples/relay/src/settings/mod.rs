@@ -7,6 +7,7 @@ mod units;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use securemail_core::limits::{CODES_PER_NUMBER_DAY, CODES_PER_NUMBER_HOUR, CODES_PER_TENANT_DAY};
 use securemail_core::vocab::{Address, DnsName, Profile, TenantId};
 use serde::Deserialize;
 
@@ -59,6 +60,8 @@ pub struct ListenSection {
     pub web: Option<SocketAddr>,
     /// Bounces of notices.
     pub bounces: Option<SocketAddr>,
+    /// `/metrics` and `/healthz`, in clear: for this machine.
+    pub metrics: Option<SocketAddr>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -186,6 +189,11 @@ pub struct LimitsSection {
     pub memory_bytes: u64,
     pub connections: usize,
     pub connections_per_address: usize,
+    /// Texts with codes to one number, for one tenant.
+    pub codes_per_number_hour: u32,
+    pub codes_per_number_day: u32,
+    /// Texts with codes for one tenant.
+    pub codes_per_tenant_day: u32,
 }
 
 impl Default for LimitsSection {
@@ -195,6 +203,9 @@ impl Default for LimitsSection {
             memory_bytes: 256 * 1024 * 1024,
             connections: 500,
             connections_per_address: 50,
+            codes_per_number_hour: CODES_PER_NUMBER_HOUR,
+            codes_per_number_day: CODES_PER_NUMBER_DAY,
+            codes_per_tenant_day: CODES_PER_TENANT_DAY,
         }
     }
 }

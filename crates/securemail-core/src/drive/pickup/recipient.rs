@@ -188,8 +188,17 @@ impl PickupService {
                 phone,
                 until,
             } => {
+                let budgets = self.budgets(&phone);
+                if let Some(again) = self.spend_code(pickup.facts(), &budgets, now).await? {
+                    self.take_grant_back(&pickup, now).await?;
+                    return Ok(CodeRequested::Refused(NoCode::SpentUntil(again)));
+                }
                 let message = self.code_message(&pickup, challenge, phone, until.since(now));
-                self.send_code(&pickup, &message, now, until).await
+                let sent = self.send_code(&pickup, &message, now, until).await?;
+                if matches!(sent, CodeRequested::Unavailable) {
+                    self.give_code_back(pickup.facts(), &budgets).await;
+                }
+                Ok(sent)
             }
         }
     }
@@ -236,11 +245,7 @@ impl PickupService {
             | NotifyError::NotAllowed
             | NotifyError::Busy
             | NotifyError::Unavailable(_) => {
-                let refund = |pickup: &mut Pickup| {
-                    pickup.code_not_sent(now);
-                    Outcome::Write(())
-                };
-                self.change(&key, refund).await?;
+                self.take_grant_back(pickup, now).await?;
                 let why = error.to_string();
                 self.log(pickup.facts(), vec![Happened::CodeFailed(&why)], now)
                     .await?;
@@ -248,6 +253,16 @@ impl PickupService {
                 Ok(CodeRequested::Unavailable)
             }
         }
+    }
+
+    /// The code that was granted at `at` was not sent: it does not count.
+    async fn take_grant_back(&self, pickup: &Pickup, at: UnixTime) -> Result<(), PickupError> {
+        let refund = |pickup: &mut Pickup| {
+            pickup.code_not_sent(at);
+            Outcome::Write(())
+        };
+        self.change(&pickup.facts().key(), refund).await?;
+        Ok(())
     }
 
     /// Looks at a code. Three wrong ones lock the message and block the address that sent the last.

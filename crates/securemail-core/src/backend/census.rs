@@ -1,0 +1,38 @@
+//! Counts what is kept, for metrics.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::StoreError;
+use crate::vocab::UnixTime;
+
+/// Counts what a store keeps. Nothing depends on it but what operators see.
+///
+/// # Contract
+/// - **G1** Each number is as of one moment, over all tenants and processes.
+/// - **G2** A number above [`COUNTED_MAX`](crate::limits::COUNTED_MAX) may be said as that, so that a
+///   call costs no more however much is kept.
+#[async_trait]
+pub trait Census: fmt::Debug + Send + Sync + 'static {
+    /// Counts.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn census(&self, now: UnixTime) -> Result<Counts, StoreError>;
+}
+
+/// What is kept.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Deliveries that wait in the spool, of every class.
+    pub queued: u64,
+    /// Of these, how many are due and not being tried.
+    pub due: u64,
+    /// Of these, how many are mail of ours: notices and sender mail.
+    pub own_queued: u64,
+    /// When the oldest delivery that waits was committed.
+    pub oldest: Option<UnixTime>,
+    /// Pickups: messages in the vault.
+    pub pickups: u64,
+}
