@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use securemail_core::backend::{
-    Clock, DomainMemory, FetchError, FetchedPolicy, PolicyFetcher, TransportPolicy,
+    Clock, DomainMemory, FetchError, FetchedPolicy, PolicyFetcher, Resolver, TransportPolicy,
+    VantageView,
 };
 use securemail_core::drive::Inquirer;
 use securemail_core::route::{
     Decision, Evidence, MessageFacts, Route, Rule, StandardPolicy, learn,
 };
-use securemail_core::vocab::{DnsName, Outcome, Profile, RecordKind, Security};
+use securemail_core::vocab::{Answer, DnsName, Outcome, Profile, Question, RecordKind, Security};
 use securemail_testkit::memory::MemoryDomainMemory;
 use securemail_testkit::scripted::ScriptedDns;
 use securemail_testkit::sim::ManualClock;
@@ -168,4 +169,104 @@ async fn a_failed_fetch_is_still_known_after_a_round() {
     world.memory.remember(&domain(), &learnt).await.unwrap();
     world.inquire().await;
     assert_eq!(world.host.asked(), 1);
+}
+
+/// Counts how often the answer to one question was needed to ask another: questions that are open at the
+/// same time are one round trip.
+#[derive(Debug)]
+struct Rounds<T> {
+    inner: Arc<T>,
+    counted: Arc<Mutex<Counted>>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    open: usize,
+    rounds: usize,
+}
+
+impl<T> Rounds<T> {
+    fn over(inner: &Arc<T>, counted: &Arc<Mutex<Counted>>) -> Arc<Self> {
+        Arc::new(Self {
+            inner: inner.clone(),
+            counted: counted.clone(),
+        })
+    }
+
+    async fn trip(&self) {
+        {
+            let mut counted = self.counted.lock().unwrap();
+            counted.rounds += usize::from(counted.open == 0);
+            counted.open += 1;
+        }
+        // Whatever is asked at once is asked before the first answer comes.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.counted.lock().unwrap().open -= 1;
+    }
+}
+
+#[async_trait]
+impl Resolver for Rounds<ScriptedDns> {
+    async fn resolve(&self, question: &Question) -> Answer {
+        self.trip().await;
+        self.inner.resolve(question).await
+    }
+
+    async fn resolve_anew(&self, question: &Question) -> Answer {
+        self.trip().await;
+        self.inner.resolve_anew(question).await
+    }
+
+    async fn vantages(&self, question: &Question) -> Vec<VantageView> {
+        self.trip().await;
+        self.inner.vantages(question).await
+    }
+}
+
+#[async_trait]
+impl PolicyFetcher for Rounds<PolicyHost> {
+    async fn fetch(&self, domain: &DnsName) -> Result<FetchedPolicy, FetchError> {
+        self.trip().await;
+        self.inner.fetch(domain).await
+    }
+}
+
+impl World {
+    /// What a cold inquiry finds, and how many round trips it needs one after the other.
+    async fn inquire_counting(&self, domain: &DnsName) -> (Evidence, usize) {
+        let counted = Arc::default();
+        let inquirer = Inquirer {
+            resolver: Rounds::over(&self.dns, &counted),
+            fetcher: Rounds::over(&self.host, &counted),
+            memory: Arc::new(MemoryDomainMemory::default()),
+            clock: self.clock.clone(),
+            port: 25,
+        };
+        let facts = MessageFacts::at(self.clock.now());
+        let evidence = inquirer.inquire(domain, Profile::Standard, facts).await;
+        let rounds = counted.lock().unwrap().rounds;
+        (evidence.unwrap(), rounds)
+    }
+}
+
+#[tokio::test]
+async fn a_cold_decision_needs_three_round_trips_at_most() {
+    let world = World::new();
+    world.announce("1");
+    let (evidence, rounds) = world.inquire_counting(&domain()).await;
+    assert!(
+        evidence.fetched_policy().is_some(),
+        "the policy is fetched on the way"
+    );
+    assert!(rounds <= 3, "unsigned, with a policy: {rounds}");
+
+    let (signed, host) = (name("signed.example"), name("mx.signed.example"));
+    world.dns.dane(&signed, &host);
+    let (evidence, rounds) = world.inquire_counting(&signed).await;
+    let has_tlsa = evidence
+        .dns
+        .iter()
+        .any(|asked| matches!(asked.answer.outcome, Outcome::Tlsa(_)));
+    assert!(has_tlsa, "TLSA records are asked for");
+    assert_eq!(rounds, 3, "mail servers, then addresses, then TLSA records");
 }

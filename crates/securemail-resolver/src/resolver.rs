@@ -79,7 +79,7 @@ impl HickoryResolver {
             validator: OnceCell::new(),
             second: SecondOpinion::new(&settings.second_opinion, settings.try_timeout)?,
             vantages,
-            cache: Cache::new(settings.cache_size),
+            cache: Cache::new(settings.cache_bytes),
             clock,
             deadline: settings.deadline,
         })

@@ -26,8 +26,9 @@ pub struct ResolverSettings {
     pub try_timeout: Duration,
     /// How long one question may take, with all that it needs.
     pub deadline: Duration,
-    /// How many answers are kept.
-    pub cache_size: usize,
+    /// How many octets of memory answers may take; 200 MB are enough for 100,000 domains with hosts of
+    /// their own.
+    pub cache_bytes: usize,
 }
 
 impl ResolverSettings {
@@ -42,7 +43,7 @@ impl ResolverSettings {
             vantage_roots: Arc::new(RootCertStore::empty()),
             try_timeout: Duration::from_secs(2),
             deadline: Duration::from_secs(15),
-            cache_size: 20_000,
+            cache_bytes: 200_000_000,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What to do with one message for one recipient domain, and why.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Hop, Rule};
@@ -117,31 +119,63 @@ pub struct Finding {
     /// What it did.
     pub effect: Effect,
     /// The fact that fired it, in words: a record, a reply, a time. No address of a person.
-    pub fact: String,
+    pub fact: Cow<'static, str>,
 }
 
 /// Findings as they are made, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Findings(Vec<Finding>);
 
+impl Default for Findings {
+    fn default() -> Self {
+        // What a domain with two hosts usually has.
+        Self(Vec::with_capacity(24))
+    }
+}
+
 impl Findings {
-    pub(super) fn admit(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+    pub(super) fn admit(
+        &mut self,
+        rule: Rule,
+        subject: &Subject,
+        fact: impl Into<Cow<'static, str>>,
+    ) {
         self.add(rule, subject, Effect::Admit, fact);
     }
 
-    pub(super) fn exclude(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+    pub(super) fn exclude(
+        &mut self,
+        rule: Rule,
+        subject: &Subject,
+        fact: impl Into<Cow<'static, str>>,
+    ) {
         self.add(rule, subject, Effect::Exclude, fact);
     }
 
-    pub(super) fn hold(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+    pub(super) fn hold(
+        &mut self,
+        rule: Rule,
+        subject: &Subject,
+        fact: impl Into<Cow<'static, str>>,
+    ) {
         self.add(rule, subject, Effect::Hold, fact);
     }
 
-    pub(super) fn note(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+    pub(super) fn note(
+        &mut self,
+        rule: Rule,
+        subject: &Subject,
+        fact: impl Into<Cow<'static, str>>,
+    ) {
         self.add(rule, subject, Effect::Note, fact);
     }
 
-    pub(super) fn refuse(&mut self, rule: Rule, subject: &Subject, fact: impl Into<String>) {
+    pub(super) fn refuse(
+        &mut self,
+        rule: Rule,
+        subject: &Subject,
+        fact: impl Into<Cow<'static, str>>,
+    ) {
         self.add(rule, subject, Effect::Refuse, fact);
     }
 
@@ -149,7 +183,13 @@ impl Findings {
         self.0
     }
 
-    fn add(&mut self, rule: Rule, subject: &Subject, effect: Effect, fact: impl Into<String>) {
+    fn add(
+        &mut self,
+        rule: Rule,
+        subject: &Subject,
+        effect: Effect,
+        fact: impl Into<Cow<'static, str>>,
+    ) {
         self.0.push(Finding {
             rule,
             subject: subject.clone(),

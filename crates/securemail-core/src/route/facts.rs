@@ -216,8 +216,13 @@ fn listed(records: &[Mx], evidence: &Evidence) -> Listing {
     }
     // RFC 5321, section 5.1: equal preferences in random order. It is drawn from the message, so that
     // the same evidence gives the same order.
-    hosts
-        .sort_by_cached_key(|(preference, host)| (*preference, draw(evidence, host), host.clone()));
+    let preferences: Vec<u16> = hosts.iter().map(|(preference, _)| *preference).collect();
+    let is_shared =
+        |preference: &u16| preferences.iter().filter(|one| *one == preference).count() > 1;
+    hosts.sort_by_cached_key(|(preference, host)| {
+        let place = is_shared(preference).then(|| draw(evidence, host));
+        (*preference, place, host.clone())
+    });
     let cut = hosts.len() > MX_HOSTS_MAX;
     hosts.truncate(MX_HOSTS_MAX);
     Listing::Hosts(Hosts {

@@ -3,18 +3,19 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::shown;
 
 /// The name of a domain or host: A-labels, lower case, no dot at the end, at most 253 octets.
 ///
 /// Underscores are allowed, since `_25._tcp.mx.example` is a name too. The root has no value of
-/// this type; where it means something (a null MX), the type says so.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
-pub struct DnsName(String);
+/// this type; where it means something (a null MX), the type says so. A clone shares the text: a
+/// decision names the same few hosts many times.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct DnsName(Arc<str>);
 
 /// A text is not a DNS name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -35,9 +36,9 @@ impl DnsName {
         } else {
             idna::domain_to_ascii_strict(text).map_err(|_| NameError)?
         };
-        let fits = !ascii.is_empty() && ascii.len() <= 253 && ascii.split('.').all(is_label);
+        let fits = !ascii.is_empty() && ascii.len() <= OCTETS_MAX && ascii.split('.').all(is_label);
         if fits {
-            Ok(Self(ascii))
+            Ok(Self(ascii.into()))
         } else {
             Err(NameError)
         }
@@ -68,16 +69,30 @@ impl DnsName {
     /// This name below `label`, which may have several labels: `_25._tcp`.
     ///
     /// # Errors
-    /// Where the result is too long.
+    /// Where the result is too long, or `label` is none.
     pub fn below(&self, label: &str) -> Result<Self, NameError> {
-        Self::parse(&format!("{label}.{}", self.0))
+        let fits = label.len() + 1 + self.0.len() <= OCTETS_MAX && label.split('.').all(is_label);
+        if !fits {
+            return Err(NameError);
+        }
+        let mut text = String::with_capacity(label.len() + 1 + self.0.len());
+        text.push_str(label);
+        text.make_ascii_lowercase();
+        text.push('.');
+        text.push_str(&self.0);
+        Ok(Self(text.into()))
     }
 
     /// Whether this is `other` or lies inside it.
     #[must_use]
     pub fn is_inside(&self, other: &Self) -> bool {
+        self.ends_in(other.as_str())
+    }
+
+    /// Whether it is the name `labels`, written as a [`DnsName`] writes it, or lies inside it.
+    pub(crate) fn ends_in(&self, labels: &str) -> bool {
         self.0
-            .strip_suffix(other.as_str())
+            .strip_suffix(labels)
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
@@ -87,6 +102,9 @@ impl DnsName {
         self.0.split('.')
     }
 }
+
+/// Octets of a name as text (RFC 1035, section 2.3.4, less the length octets of both ends).
+const OCTETS_MAX: usize = 253;
 
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
@@ -108,6 +126,12 @@ impl FromStr for DnsName {
 impl fmt::Display for DnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl Serialize for DnsName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
