@@ -104,7 +104,7 @@ fn a_proof_is_remembered_at_its_best() {
     assert_eq!(first.mx_set, [name("mx1.example.org")]);
     assert_eq!(first.mx_set_since, Some(NOW));
     let less = proof(Authority::Unsigned, Strength::Pkix);
-    let later = NOW.plus(Duration::from_secs(60));
+    let later = NOW.plus(Duration::from_secs(3600));
     let second = learn(Some(first), &evidence, &decision, Some(&less), later);
     let host = &second.hosts[0];
     assert_eq!(
@@ -112,6 +112,29 @@ fn a_proof_is_remembered_at_its_best() {
         (4, 3, later)
     );
     assert_eq!(second.mx_set_since, Some(NOW), "the same set is not new");
+}
+
+#[test]
+fn what_is_seen_again_within_the_hour_changes_nothing() {
+    let evidence = evidence();
+    let decision = decide(&evidence);
+    let proof = proof(Authority::Dnssec, Strength::Dane);
+    let first = learn(None, &evidence, &decision, Some(&proof), NOW);
+    let at = |secs| {
+        let now = NOW.plus(Duration::from_secs(secs));
+        learn(Some(first.clone()), &evidence, &decision, Some(&proof), now)
+    };
+    assert_eq!(at(3599), first, "no write for each message");
+    let later = NOW.plus(Duration::from_secs(3600));
+    assert_eq!(at(3600).mx_secure_at, Some(later));
+    assert_eq!(
+        (at(3600).hosts[0].seen, at(3600).hosts[0].best_at),
+        (later, later)
+    );
+    // A time that a wrong clock wrote is put right.
+    let earlier = NOW.minus(Duration::from_secs(60));
+    let put_right = learn(Some(first), &evidence, &decision, Some(&proof), earlier);
+    assert_eq!(put_right.mx_secure_at, Some(earlier));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join};
 
 use crate::StoreError;
 use crate::backend::{Clock, DomainHistory, DomainMemory, PolicyFetcher, Resolver};
@@ -37,8 +37,8 @@ impl Inquirer {
         message: MessageFacts,
     ) -> Result<Evidence, StoreError> {
         let mut evidence = Evidence::new(domain.clone(), profile, message).with_port(self.port);
-        evidence.history = self.memory.recall(domain).await?;
-        evidence.sts.cached = self.memory.policy(domain).await?;
+        (evidence.history, evidence.sts.cached) =
+            try_join(self.memory.recall(domain), self.memory.policy(domain)).await?;
         let inquiry = Inquiry::new(evidence, self.clock.now());
         let evidence = self.run(inquiry, Asking::Cached).await;
         self.keep(evidence).await

@@ -15,6 +15,9 @@ use crate::vocab::{DnsName, UnixTime};
 
 /// Hosts that are remembered: those of the present and of the last change.
 const HOSTS_MAX: usize = 2 * MX_HOSTS_MAX;
+/// What was seen so lately is not written down again: what counts for a month needs no minutes, and a
+/// busy domain would else cost a write for each message.
+const AGAIN_AFTER: Duration = Duration::from_secs(3600);
 /// How [`HostHistory`] writes DANE.
 const DANE: u8 = 3;
 /// For how long it counts that a domain or a host was safer: whoever gives up DNSSEC or TLS for good must
@@ -120,7 +123,7 @@ fn learn_hosts_listed(
         return;
     };
     if secure {
-        history.mx_secure_at = Some(now);
+        history.mx_secure_at = Some(again_at(history.mx_secure_at, now));
     }
     // Where the list leads back to the relay itself, it is a denial all the same.
     let is_denied = matches!(
@@ -155,10 +158,12 @@ fn learn_proof(hosts: &mut Vec<HostHistory>, proof: &PeerProof, now: UnixTime) {
         Strength::Dane => DANE,
     };
     if let Some(seen) = hosts.iter_mut().find(|seen| seen.host == proof.host) {
-        seen.seen = now;
-        if authentication >= seen.authentication || !is_recent(seen.best_at, now) {
+        seen.seen = again_at(Some(seen.seen), now);
+        if authentication > seen.authentication || !is_recent(seen.best_at, now) {
             seen.authentication = authentication;
             seen.best_at = now;
+        } else if authentication == seen.authentication {
+            seen.best_at = again_at(Some(seen.best_at), now);
         }
         seen.authority = seen.authority.max(authority);
         return;
@@ -265,6 +270,14 @@ fn mx_was_secure(history: &DomainHistory, now: UnixTime) -> bool {
 
 fn had_dane(host: &HostHistory, now: UnixTime) -> bool {
     host.authentication >= DANE && is_recent(host.best_at, now)
+}
+
+/// When something is noted to be seen that is seen now, and was noted at `noted`.
+fn again_at(noted: Option<UnixTime>, now: UnixTime) -> UnixTime {
+    // A time in the future is of a clock that was wrong.
+    noted
+        .filter(|noted| *noted <= now && now.since(*noted) < AGAIN_AFTER)
+        .unwrap_or(now)
 }
 
 fn is_recent(at: UnixTime, now: UnixTime) -> bool {
