@@ -94,3 +94,7 @@ pub const FORM_OCTETS_MAX: usize = 16 * 1024;
 pub const COUNTED_MAX: u64 = 1_000_000;
 /// Octets of a text that an event keeps as a fact; a line of mail has no more (RFC 5322, section 2.1.1).
 pub const FACT_OCTETS_MAX: usize = 998;
+/// Domains whose MTA-STS policies are looked at in the background: one question a day each.
+pub const WATCHED_DOMAINS_MAX: usize = 20_000;
+/// Policies fetched at once in the background; each may take a minute.
+pub const REFRESHES_AT_ONCE_MAX: usize = 20;

@@ -11,6 +11,7 @@
 
 mod anchor;
 mod cache;
+mod canary;
 mod exchange;
 mod policy;
 mod probe;
@@ -23,6 +24,7 @@ mod upstream;
 mod vantage;
 
 pub use anchor::AnchorError;
+pub use canary::{Canaries, CanaryAlarm, CanaryReport};
 pub use policy::{PolicyClient, PolicySettings};
 pub use probe::ProbeError;
 pub use resolver::HickoryResolver;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +44,8 @@ pub struct HickoryResolver {
     cache: Cache,
     pub(crate) clock: Arc<dyn Clock>,
     deadline: Duration,
+    /// A canary said what cannot be: no answer can be believed.
+    pub(crate) distrusted: AtomicBool,
 }
 
 impl fmt::Debug for HickoryResolver {
@@ -82,6 +85,7 @@ impl HickoryResolver {
             cache: Cache::new(settings.cache_bytes),
             clock,
             deadline: settings.deadline,
+            distrusted: AtomicBool::new(false),
         })
     }
 
@@ -97,7 +101,13 @@ impl HickoryResolver {
         self.vantages.len()
     }
 
-    async fn in_time(&self, asked: impl Future<Output = Answer>) -> Answer {
+    /// What a caller gets while a canary is wrong: a fault of our own (class F).
+    fn held(&self) -> Option<Answer> {
+        let failed = || reading::failed(LookupFailure::Unusable, self.clock.now());
+        self.distrusted.load(Ordering::SeqCst).then(failed)
+    }
+
+    pub(crate) async fn in_time(&self, asked: impl Future<Output = Answer>) -> Answer {
         match timeout(self.deadline, asked).await {
             Ok(answer) => answer,
             Err(_) => reading::failed(LookupFailure::Timeout, self.clock.now()),
@@ -111,7 +121,7 @@ impl HickoryResolver {
         self.answer_anew(question).await
     }
 
-    async fn answer_anew(&self, question: &Question) -> Answer {
+    pub(crate) async fn answer_anew(&self, question: &Question) -> Answer {
         let answer = match self.validated(question).await {
             Reading::Answer(answer) => self.confirmed(question, answer).await,
             Reading::WildcardUnproved(answer) => self.vouched(question, answer).await,
@@ -272,11 +282,17 @@ impl HickoryResolver {
 #[async_trait]
 impl Resolver for HickoryResolver {
     async fn resolve(&self, question: &Question) -> Answer {
-        self.in_time(self.answer(question)).await
+        if let Some(held) = self.held() {
+            return held;
+        }
+        self.in_time(Box::pin(self.answer(question))).await
     }
 
     async fn resolve_anew(&self, question: &Question) -> Answer {
-        self.in_time(self.answer_anew(question)).await
+        if let Some(held) = self.held() {
+            return held;
+        }
+        self.in_time(Box::pin(self.answer_anew(question))).await
     }
 
     async fn vantages(&self, question: &Question) -> Vec<VantageView> {

@@ -71,6 +71,14 @@ impl SecondOpinion {
         }
     }
 
+    /// Whether it says that it validated an answer to this.
+    pub(crate) async fn is_sure_of(&self, question: &Question, now: UnixTime) -> bool {
+        let view = self.view(question, now).await;
+        view.is_ok_and(|view| {
+            view.authentic && !matches!(view.answer.outcome, Outcome::NoData | Outcome::NxDomain)
+        })
+    }
+
     async fn view(&self, question: &Question, now: UnixTime) -> Result<View, LookupFailure> {
         let name = records::absolute(&question.name).ok_or(LookupFailure::Malformed)?;
         let request = exchange::request(name, records::record_type(question.kind));

@@ -1,14 +1,15 @@
 //! What was seen of recipient domains.
 
 use async_trait::async_trait;
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, params};
 use securemail_core::StoreError;
 use securemail_core::backend::{CachedPolicy, DomainHistory, DomainMemory};
-use securemail_core::vocab::DnsName;
+use securemail_core::limits::WATCHED_DOMAINS_MAX;
+use securemail_core::vocab::{DnsName, UnixTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::db::Class;
+use crate::db::{Class, millis};
 use crate::store::SqliteStore;
 
 impl SqliteStore {
@@ -81,5 +82,89 @@ impl DomainMemory for SqliteStore {
             policy,
         )
         .await
+    }
+
+    async fn watch(
+        &self,
+        domain: &DnsName,
+        due: UnixTime,
+        until: UnixTime,
+    ) -> Result<(), StoreError> {
+        // Every message watches its domain; most find it watched for long enough and write nothing.
+        let name = domain.clone();
+        let is_watched = self.readers.call(move |db| {
+            let sql = "SELECT 1 FROM watched WHERE domain = ?1 AND until >= ?2";
+            let found = db
+                .prepare_cached(sql)?
+                .exists(params![name.as_str(), millis(until)])?;
+            Ok(found)
+        });
+        if is_watched.await? {
+            return Ok(());
+        }
+        let domain = domain.clone();
+        self.writer
+            .call(Class::Settle, move |db| {
+                let sql = "INSERT INTO watched SELECT ?1, ?2, ?3
+                           WHERE (SELECT count(*) FROM watched) < ?4
+                              OR EXISTS (SELECT 1 FROM watched WHERE domain = ?1)
+                           ON CONFLICT DO UPDATE SET until = max(until, excluded.until)";
+                let most = i64::try_from(WATCHED_DOMAINS_MAX).unwrap_or(i64::MAX);
+                db.prepare_cached(sql)?.execute(params![
+                    domain.as_str(),
+                    millis(due),
+                    millis(until),
+                    most
+                ])?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn claim_due(
+        &self,
+        now: UnixTime,
+        again: UnixTime,
+        most: usize,
+    ) -> Result<Vec<DnsName>, StoreError> {
+        // Nothing is written while nothing is due.
+        let is_due = self.readers.call(move |db| {
+            let sql = "SELECT 1 FROM watched WHERE due <= ?1 OR until <= ?1";
+            Ok(db.prepare_cached(sql)?.exists([millis(now)])?)
+        });
+        if !is_due.await? {
+            return Ok(Vec::new());
+        }
+        self.writer
+            .call(Class::Settle, move |db| {
+                db.prepare_cached("DELETE FROM watched WHERE until <= ?1")?
+                    .execute([millis(now)])?;
+                let sql = "UPDATE watched SET due = ?2 WHERE domain IN
+                               (SELECT domain FROM watched WHERE due <= ?1 ORDER BY due LIMIT ?3)
+                           RETURNING domain";
+                let most = i64::try_from(most).unwrap_or(i64::MAX);
+                let mut claimed = db.prepare_cached(sql)?;
+                let rows = claimed.query_map(params![millis(now), millis(again), most], |row| {
+                    row.get::<_, String>(0)
+                })?;
+                let mut domains = Vec::new();
+                for row in rows {
+                    let domain = DnsName::parse(&row?);
+                    domains.push(domain.map_err(|_| StoreError::Corrupt("a watched domain"))?);
+                }
+                Ok(domains)
+            })
+            .await
+    }
+
+    async fn looked_at(&self, domain: &DnsName, due: UnixTime) -> Result<(), StoreError> {
+        let domain = domain.clone();
+        self.writer
+            .call(Class::Settle, move |db| {
+                db.prepare_cached("UPDATE watched SET due = ?2 WHERE domain = ?1")?
+                    .execute(params![domain.as_str(), millis(due)])?;
+                Ok(())
+            })
+            .await
     }
 }

@@ -253,6 +253,31 @@ impl<T: DomainMemory> DomainMemory for Outage<T> {
         self.check("put_policy").await?;
         self.inner.put_policy(domain, policy).await
     }
+
+    async fn watch(
+        &self,
+        domain: &DnsName,
+        due: UnixTime,
+        until: UnixTime,
+    ) -> Result<(), StoreError> {
+        self.check("watch").await?;
+        self.inner.watch(domain, due, until).await
+    }
+
+    async fn claim_due(
+        &self,
+        now: UnixTime,
+        again: UnixTime,
+        most: usize,
+    ) -> Result<Vec<DnsName>, StoreError> {
+        self.check("claim_due").await?;
+        self.inner.claim_due(now, again, most).await
+    }
+
+    async fn looked_at(&self, domain: &DnsName, due: UnixTime) -> Result<(), StoreError> {
+        self.check("looked_at").await?;
+        self.inner.looked_at(domain, due).await
+    }
 }
 
 #[async_trait]

@@ -14,13 +14,13 @@ use securemail_core::backend::{
 };
 use securemail_core::dkim::{LocalDkimKey, LocalKeys};
 use securemail_core::drive::pickup::{CodeBudgets, PickupParts, PickupService, PickupSettings};
-use securemail_core::drive::{Inquirer, Parts, Relay, RelaySettings};
+use securemail_core::drive::{Inquirer, Parts, Refresher, Relay, RelaySettings};
 use securemail_core::route::{Network, PolicySettings, StandardPolicy};
 use securemail_core::seal::RecordCipher;
 use securemail_core::secret::SecretText;
 use securemail_core::vocab::DnsName;
 use securemail_resolver::{
-    HickoryResolver, PolicyClient, PolicySettings as FetchSettings, ResolverSettings,
+    Canaries, HickoryResolver, PolicyClient, PolicySettings as FetchSettings, ResolverSettings,
     VantageSettings,
 };
 use securemail_smtp::{ClientSettings, SmtpTransport, trust};
@@ -106,6 +106,8 @@ impl Base {
 pub struct App {
     pub base: Base,
     pub relay: Arc<Relay>,
+    pub refresher: Refresher,
+    pub resolver: Arc<HickoryResolver>,
     pub tasks: Arc<TokioTasks>,
 }
 
@@ -122,12 +124,15 @@ pub async fn assemble(settings: &Settings, carrier: Carrier) -> Result<App, Trou
     tenants::seed(settings, store).await?;
     let tasks = Arc::new(TokioTasks::new());
     let transport = Arc::new(transport(settings)?);
+    let clock = base.clock.clone();
+    let resolver = Arc::new(resolver(settings, clock.clone())?);
+    let inquirer = inquirer_over(resolver.clone(), settings, store.clone(), clock)?;
     let parts = Parts {
         clock: base.clock.clone(),
         directory: store.clone(),
         entropy: base.entropy.clone(),
         executor: tasks.clone(),
-        inquirer: inquirer(settings, store.clone(), base.clock.clone())?,
+        inquirer: inquirer.clone(),
         keys: base.stores.keys.clone(),
         master: base.master.clone(),
         notices: transport.clone(),
@@ -141,7 +146,17 @@ pub async fn assemble(settings: &Settings, carrier: Carrier) -> Result<App, Trou
         transport,
     };
     let relay = Relay::new(parts, base.pickups.clone(), relay_settings(settings)?).await?;
-    Ok(App { base, relay, tasks })
+    let refresher = Refresher {
+        inquirer,
+        address_book: tenants::address_book(settings),
+    };
+    Ok(App {
+        base,
+        relay,
+        refresher,
+        resolver,
+        tasks,
+    })
 }
 
 struct Stores {
@@ -232,7 +247,20 @@ pub fn inquirer(
     memory: Arc<dyn securemail_core::backend::DomainMemory>,
     clock: Arc<dyn Clock>,
 ) -> Result<Inquirer, Trouble> {
-    let resolver: Arc<dyn Resolver> = Arc::new(resolver(settings, clock.clone())?);
+    let resolver = Arc::new(resolver(settings, clock.clone())?);
+    inquirer_over(resolver, settings, memory, clock)
+}
+
+/// The same, over a resolver that the caller keeps.
+///
+/// # Errors
+/// Where an address or a root does not fit.
+pub fn inquirer_over(
+    resolver: Arc<dyn Resolver>,
+    settings: &Settings,
+    memory: Arc<dyn securemail_core::backend::DomainMemory>,
+    clock: Arc<dyn Clock>,
+) -> Result<Inquirer, Trouble> {
     let mut fetch = FetchSettings::new(Arc::new(roots(settings)?));
     fetch.port = settings.route.mta_sts_port;
     fetch.allow_networks = allowed_networks(settings)?;
@@ -263,6 +291,25 @@ pub fn resolver(settings: &Settings, clock: Arc<dyn Clock>) -> Result<HickoryRes
     dns.vantages = settings.dns.vantage.iter().map(vantage).collect();
     dns.vantage_roots = Arc::new(roots(settings)?);
     Ok(HickoryResolver::new(&dns, clock)?)
+}
+
+/// The names by which validation is watched: those of the settings; else those of the public DNS, but not
+/// below another root.
+///
+/// # Errors
+/// Never in practice: the names are names.
+pub fn canaries(settings: &Settings) -> Result<Option<Canaries>, Trouble> {
+    let dns = &settings.dns;
+    Ok(match (&dns.canaries, &dns.trust_anchor) {
+        (Some(named), _) => Some(Canaries {
+            signed: named.signed.clone(),
+            bogus: named.bogus.clone(),
+            unsigned: named.unsigned.clone(),
+            absent: named.absent.clone(),
+        }),
+        (None, None) => Some(Canaries::public()?),
+        (None, Some(_)) => None,
+    })
 }
 
 /// The roots that may vouch for hosts: those of `route.ca_file`, or the public ones.

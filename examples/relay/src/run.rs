@@ -16,7 +16,7 @@ use securemail_smtp::{
 use tokio::sync::watch;
 
 use crate::assemble::{
-    App, Trouble, assemble, is_loopback_only, pickup_settings, policy, resolver,
+    App, Trouble, assemble, canaries, is_loopback_only, pickup_settings, policy, resolver,
 };
 use crate::handler::{Bounces, Handler};
 use crate::metrics;
@@ -184,6 +184,12 @@ fn warn_of_choices(settings: &Settings) {
     if let Some(exposed) = settings.listen.metrics.and_then(metrics::exposure) {
         terminal::warn(&exposed);
     }
+    if settings.dns.trust_anchor.is_some() && settings.dns.canaries.is_none() {
+        terminal::warn(
+            "dns.canaries is not set and dns.trust_anchor is: nothing would notice a resolver \
+             that stops validating",
+        );
+    }
     if !settings.route.allow_networks.is_empty() {
         terminal::warn("route.allow_networks allows mail servers that are not on the Internet");
     }
@@ -293,6 +299,22 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
         tasks.push(serving);
     }
     tasks.push(tokio::spawn(app.relay.clone().work(until(stopped.clone()))));
+    if let Some(canaries) = canaries(settings)? {
+        // Once before the first message.
+        app.resolver.listen(&canaries).await;
+        let (listening, until_stopped) = (app.resolver.clone(), until(stopped.clone()));
+        tasks.push(tokio::spawn(async move {
+            tokio::select! {
+                () = listening.keep_listening(&canaries) => {}
+                () = until_stopped => {}
+            }
+        }));
+    }
+    let refreshing = app.clone();
+    let until_stopped = until(stopped.clone());
+    tasks.push(tokio::spawn(async move {
+        refreshing.refresher.work(until_stopped).await;
+    }));
     tasks.push(tokio::spawn(sweep(app.clone(), stopped)));
     Ok(Running {
         app,

@@ -1,11 +1,12 @@
 //! Tenants, accounts and numbers of the settings, put into the directory.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use securemail_core::backend::Directory;
 use securemail_core::limits::RETENTION_DAYS_MAX;
 use securemail_core::vocab::{
-    Account, AccountId, AccountKind, Credential, Identity, PhoneNumber, Tenant,
+    Account, AccountId, AccountKind, Credential, DnsName, Identity, PhoneNumber, Tenant,
 };
 
 use securemail_store_sqlite::SqliteStore;
@@ -46,6 +47,14 @@ pub async fn seed(settings: &Settings, directory: &SqliteStore) -> Result<(), Tr
     }
     directory.keep_accounts(&named).await?;
     Ok(())
+}
+
+/// The domains of the numbers in the settings.
+#[must_use]
+pub fn address_book(settings: &Settings) -> Vec<DnsName> {
+    let phones = settings.tenant.iter().flat_map(|tenant| &tenant.phone);
+    let domains = phones.map(|phone| phone.address.domain().clone());
+    domains.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn tenant(settings: &Settings, section: &TenantSection) -> Result<Tenant, SettingsError> {

@@ -17,6 +17,11 @@ use crate::vocab::{DnsName, Profile, UnixTime};
 /// - **R2** `remember` replaces the record of the domain; `put_policy` replaces its policy. To forget what
 ///   a domain showed, remember `DomainHistory::default()`.
 /// - **R3** What was never remembered is `Ok(None)`; an error never means absence.
+/// - **R4** `watch` puts a domain on the list of those whose policy is looked at in the background. One that
+///   stands there keeps its time, and its end only grows. A list of `WATCHED_DOMAINS_MAX` takes no more,
+///   which is no error.
+/// - **R5** `claim_due` gives each domain whose time has come to one caller only, the longest overdue first;
+///   it comes again at `again`, unless `looked_at` names another time. What has passed its end leaves.
 #[async_trait]
 pub trait DomainMemory: fmt::Debug + Send + Sync + 'static {
     /// What was seen of `domain`.
@@ -42,6 +47,34 @@ pub trait DomainMemory: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Full`, `Unavailable`.
     async fn put_policy(&self, domain: &DnsName, policy: &CachedPolicy) -> Result<(), StoreError>;
+
+    /// Has the policy of `domain` looked at in the background, first at `due`, no longer than `until`.
+    ///
+    /// # Errors
+    /// `Full`, `Unavailable`.
+    async fn watch(
+        &self,
+        domain: &DnsName,
+        due: UnixTime,
+        until: UnixTime,
+    ) -> Result<(), StoreError>;
+
+    /// Takes at most `most` domains whose time has come; nobody else gets them before `again`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn claim_due(
+        &self,
+        now: UnixTime,
+        again: UnixTime,
+        most: usize,
+    ) -> Result<Vec<DnsName>, StoreError>;
+
+    /// The domain was looked at, and is next at `due`. One that is not watched stays so.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn looked_at(&self, domain: &DnsName, due: UnixTime) -> Result<(), StoreError>;
 }
 
 /// What was seen of a domain.

@@ -17,6 +17,7 @@ mod named;
 mod own_mail;
 pub mod pickup;
 mod record;
+mod refresh;
 mod relay;
 mod retry_own;
 mod return_home;
@@ -35,6 +36,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use inquire::Inquirer;
+pub use refresh::Refresher;
 pub use settled::{Covered, Settled, Uncovered};
 pub use submission::Submission;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Relay;
 use super::deliver::{Delivery, Verdict};
 use super::item::ItemHeader;
+use super::refresh::{EVERY, watched_until};
 use crate::StoreError;
 use crate::backend::{DomainHistory, Due, End, Fact, HandedOver, Lease, NewEvent, Settlement};
 use crate::route::{self, Route};
@@ -139,6 +140,11 @@ impl Relay {
     ) -> Result<(), StoreError> {
         let memory = &self.parts.inquirer.memory;
         let known = memory.recall(domain).await?;
+        let now = self.now();
+        // The next look comes with the next message, or in a day.
+        memory
+            .watch(domain, now.plus(EVERY), watched_until(now))
+            .await?;
         let learnt = learn(known.clone());
         if known.as_ref() == Some(&learnt) {
             return Ok(());

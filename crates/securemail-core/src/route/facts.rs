@@ -449,6 +449,35 @@ pub(super) fn sts(evidence: &Evidence, now: UnixTime) -> Result<StsFacts, Questi
     })
 }
 
+/// What the TXT records at `_mta-sts.<domain>` say now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Announcement {
+    /// A policy, under this id.
+    Id(String),
+    /// None.
+    Nothing,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// Reads the announcement of a policy from the answers of `evidence`.
+///
+/// # Errors
+/// The question that must be answered first.
+pub fn announcement(evidence: &Evidence) -> Result<Announcement, Question> {
+    let Ok(owner) = evidence.domain.below("_mta-sts") else {
+        return Ok(Announcement::Nothing);
+    };
+    let chain = walk(evidence, &owner, RecordKind::Txt)?;
+    Ok(match (&chain.answer.outcome, chain.trouble) {
+        (_, Some(_)) => Announcement::Unknown,
+        (Outcome::Txt(records), None) => {
+            announced_id(records).map_or(Announcement::Nothing, Announcement::Id)
+        }
+        (_, None) => Announcement::Nothing,
+    })
+}
+
 /// Whether the announcement of a policy stands behind an alias.
 pub(super) fn announced_behind(evidence: &Evidence) -> Option<DnsName> {
     let owner = evidence.domain.below("_mta-sts").ok()?;

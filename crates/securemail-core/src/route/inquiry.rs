@@ -171,7 +171,8 @@ fn ask(asks: &mut Vec<Ask>, question: Question) {
 }
 
 /// A policy as it is kept. One that cannot be read applies until just now, that is never.
-fn keepable(policy: &FetchedPolicy, id: String, now: UnixTime) -> CachedPolicy {
+#[must_use]
+pub fn keepable(policy: &FetchedPolicy, id: String, now: UnixTime) -> CachedPolicy {
     let octets = policy
         .body
         .get(..STS_POLICY_OCTETS_MAX.saturating_add(1))

@@ -128,6 +128,16 @@ CREATE TABLE budgets (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX budgets_until ON budgets (until);
 ",
+    "
+-- Domains whose policy is looked at in the background.
+CREATE TABLE watched (
+    domain TEXT    NOT NULL PRIMARY KEY,
+    due    INTEGER NOT NULL,
+    until  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX watched_due ON watched (due);
+CREATE INDEX watched_until ON watched (until);
+",
 ];
 
 /// Wrapped keys. A row is never deleted and never moved: erasing overwrites the key in its place with

@@ -81,6 +81,18 @@ pub struct DnsSection {
     pub second_opinion: Vec<SocketAddr>,
     #[serde(default)]
     pub vantage: Vec<VantageSection>,
+    /// Names whose state is known; where it is wrong, all mail is held.
+    #[serde(default)]
+    pub canaries: Option<CanarySection>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanarySection {
+    pub signed: DnsName,
+    pub bogus: DnsName,
+    pub unsigned: DnsName,
+    pub absent: DnsName,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,0 +1,176 @@
+//! Looks at MTA-STS policies in the background, so that they are there before anybody hides them.
+//!
+//! A policy that is kept is fetched anew each day, whatever its TXT record says, and only a fetch makes it
+//! live longer (RFC 8461, sections 3.3 and 10.2; rule P-08). A domain without one is asked each day whether it
+//! has one now. Of several processes over one domain memory exactly one looks at a domain.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{self, Either, join_all};
+use sha2::{Digest as _, Sha256};
+
+use super::Inquirer;
+use crate::StoreError;
+use crate::limits::{REFRESHES_AT_ONCE_MAX, STS_FETCH_AGAIN_SECS};
+use crate::route::{Announcement, Asked, Evidence, MessageFacts, announcement, keepable};
+use crate::vocab::{DnsName, Profile, UnixTime};
+
+/// Looks at policies in the background.
+#[derive(Clone, Debug)]
+pub struct Refresher {
+    /// Asks, fetches and remembers.
+    pub inquirer: Inquirer,
+    /// Domains of the address book: they are looked at before the first message goes there.
+    pub address_book: Vec<DnsName>,
+}
+
+impl Refresher {
+    /// Works until `stop`.
+    pub async fn work(&self, stop: impl Future<Output = ()> + Send) {
+        let mut stop = std::pin::pin!(stop.fuse());
+        let mut warm_again = UnixTime::default();
+        loop {
+            let clock = &self.inquirer.clock;
+            let now = clock.now();
+            if now >= warm_again {
+                warm_again = now.plus(EVERY);
+                self.warm_up(now).await;
+            }
+            let looked = std::pin::pin!(self.run_due());
+            match future::select(looked, stop.as_mut()).await {
+                Either::Left((Ok(REFRESHES_AT_ONCE_MAX..), _)) => continue,
+                Either::Left((Ok(_), _)) => {}
+                Either::Left((Err(error), _)) => {
+                    tracing::warn!(%error, "policies could not be looked at in the background");
+                }
+                Either::Right(_) => return,
+            }
+            let pause = clock.sleep_until(clock.now().plus(PAUSE));
+            if let Either::Right(_) = future::select(pause, stop.as_mut()).await {
+                return;
+            }
+        }
+    }
+
+    /// Puts the address book on the list.
+    async fn warm_up(&self, now: UnixTime) {
+        let memory = &self.inquirer.memory;
+        for domain in &self.address_book {
+            if let Err(error) = memory.watch(domain, now, now.plus(WATCH_FOR)).await {
+                tracing::warn!(%error, "the address book could not be put on the list of policies");
+                return;
+            }
+        }
+    }
+
+    /// Looks at the domains whose time has come; says at how many.
+    ///
+    /// # Errors
+    /// Where domain memory does not answer.
+    pub async fn run_due(&self) -> Result<usize, StoreError> {
+        let now = self.inquirer.clock.now();
+        let memory = &self.inquirer.memory;
+        let claimed = memory
+            .claim_due(now, now.plus(CLAIM), REFRESHES_AT_ONCE_MAX)
+            .await?;
+        let count = claimed.len();
+        for looked in join_all(claimed.iter().map(|domain| self.look(domain))).await {
+            looked?;
+        }
+        Ok(count)
+    }
+
+    /// Looks at one domain, and says when it is next.
+    async fn look(&self, domain: &DnsName) -> Result<(), StoreError> {
+        let again = if self.refresh(domain).await? {
+            spread(domain)
+        } else {
+            AFTER_FAILURE
+        };
+        let due = self.inquirer.clock.now().plus(again);
+        self.inquirer.memory.looked_at(domain, due).await
+    }
+
+    /// Fetches the policy of a domain, where it announces one or one is in force. False: it should be
+    /// there, and could not be had; what is kept stays as it is.
+    async fn refresh(&self, domain: &DnsName) -> Result<bool, StoreError> {
+        let Inquirer {
+            fetcher,
+            memory,
+            clock,
+            ..
+        } = &self.inquirer;
+        let kept = memory.policy(domain).await?;
+        let in_force = kept.filter(|kept| kept.expires > clock.now());
+        let id = match (self.announced(domain).await, in_force) {
+            (Announcement::Id(id), _) => id,
+            (Announcement::Nothing | Announcement::Unknown, Some(kept)) => kept.id,
+            (Announcement::Nothing, None) => return Ok(true),
+            (Announcement::Unknown, None) => return Ok(false),
+        };
+        if self.failed_lately(domain, &id).await? {
+            return Ok(false);
+        }
+        let Ok(fetched) = fetcher.fetch(domain).await else {
+            return Ok(false);
+        };
+        let policy = keepable(&fetched, id, clock.now());
+        // What is no policy must not replace one that is in force (RFC 8461, section 3.3).
+        if policy.expires <= policy.fetched {
+            return Ok(false);
+        }
+        memory.put_policy(domain, &policy).await?;
+        Ok(true)
+    }
+
+    /// A message may have asked for it just before (RFC 8461, section 3.3).
+    async fn failed_lately(&self, domain: &DnsName, id: &str) -> Result<bool, StoreError> {
+        let now = self.inquirer.clock.now();
+        let history = self.inquirer.memory.recall(domain).await?;
+        let failed = history.and_then(|history| history.sts_failed);
+        let pause = Duration::from_secs(STS_FETCH_AGAIN_SECS);
+        Ok(failed.is_some_and(|failed| failed.id == id && now < failed.at.plus(pause)))
+    }
+
+    async fn announced(&self, domain: &DnsName) -> Announcement {
+        let facts = MessageFacts::at(self.inquirer.clock.now());
+        let mut evidence = Evidence::new(domain.clone(), Profile::default(), facts);
+        loop {
+            match announcement(&evidence) {
+                Ok(announcement) => return announcement,
+                Err(question) => {
+                    let answer = self.inquirer.resolver.resolve_anew(&question).await;
+                    evidence.dns.push(Asked { question, answer });
+                }
+            }
+        }
+    }
+}
+
+/// How long a domain is looked at to which something goes now: to the end of a day, so that the list is written
+/// once a day and not with each message.
+pub(super) fn watched_until(now: UnixTime) -> UnixTime {
+    let days = now.plus(WATCH_FOR).as_secs() / EVERY.as_secs() + 1;
+    UnixTime::from_secs(days * EVERY.as_secs())
+}
+
+/// A day, up to an eighth less: domains that began together do not stay together.
+fn spread(domain: &DnsName) -> Duration {
+    let digest: [u8; 32] = Sha256::digest(domain.as_str()).into();
+    let [drawn, ..] = digest;
+    let less = EVERY.as_secs() / 8 * u64::from(drawn) / 256;
+    EVERY.saturating_sub(Duration::from_secs(less))
+}
+
+/// RFC 8461, section 3.3, suggests a day.
+pub(super) const EVERY: Duration = Duration::from_secs(86_400);
+/// A policy host that is down is asked again after this time.
+const AFTER_FAILURE: Duration = Duration::from_secs(3600);
+/// Who claimed a domain has this time to look at it; a fetch takes a minute at most.
+const CLAIM: Duration = Duration::from_secs(600);
+/// How often the list is looked through.
+const PAUSE: Duration = Duration::from_secs(60);
+/// A domain to which nothing goes for this time is looked at no longer.
+const WATCH_FOR: Duration = Duration::from_secs(30 * 86_400);

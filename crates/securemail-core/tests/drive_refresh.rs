@@ -1,0 +1,301 @@
+//! Policies are fetched anew in the background, by one process, and live longer by nothing else (rule P-08).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use securemail_core::backend::{
+    Clock, DomainMemory, FetchError, FetchedPolicy, PolicyFetcher, TransportPolicy,
+};
+use securemail_core::drive::{Inquirer, Refresher};
+use securemail_core::limits::REFRESHES_AT_ONCE_MAX;
+use securemail_core::route::{MessageFacts, Route, StandardPolicy};
+use securemail_core::vocab::{
+    DnsName, LookupFailure, Outcome, Profile, RecordKind, Security, UnixTime,
+};
+use securemail_testkit::memory::MemoryDomainMemory;
+use securemail_testkit::scripted::ScriptedDns;
+use securemail_testkit::sim::ManualClock;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Policy hosts that count how often each is asked.
+#[derive(Debug, Default)]
+struct Hosts {
+    served: Mutex<BTreeMap<DnsName, Result<String, FetchError>>>,
+    asked: Mutex<BTreeMap<DnsName, usize>>,
+}
+
+#[async_trait]
+impl PolicyFetcher for Hosts {
+    async fn fetch(&self, domain: &DnsName) -> Result<FetchedPolicy, FetchError> {
+        *self
+            .asked
+            .lock()
+            .unwrap()
+            .entry(domain.clone())
+            .or_default() += 1;
+        // Another process has its turn here.
+        tokio::task::yield_now().await;
+        let served = self.served.lock().unwrap().get(domain).cloned();
+        let body = served.unwrap_or(Err(FetchError::Unreachable))?;
+        Ok(FetchedPolicy { body: body.into() })
+    }
+}
+
+struct World {
+    dns: Arc<ScriptedDns>,
+    hosts: Arc<Hosts>,
+    memory: Arc<MemoryDomainMemory>,
+    clock: Arc<ManualClock>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            dns: Arc::default(),
+            hosts: Arc::default(),
+            memory: Arc::default(),
+            clock: Arc::default(),
+        }
+    }
+
+    /// A process over the same memory.
+    fn process(&self, address_book: Vec<DnsName>) -> Refresher {
+        let inquirer = Inquirer {
+            resolver: self.dns.clone(),
+            fetcher: self.hosts.clone(),
+            memory: self.memory.clone(),
+            clock: self.clock.clone(),
+            port: 25,
+        };
+        Refresher {
+            inquirer,
+            address_book,
+        }
+    }
+
+    fn announce(&self, domain: &DnsName, id: &str) {
+        let outcome = Outcome::Txt(vec![format!("v=STSv1; id={id};")]);
+        self.dns
+            .put(&owner(domain), RecordKind::Txt, outcome, Security::Insecure);
+    }
+
+    /// Serves a policy of this mode that lives for ten days.
+    fn serve(&self, domain: &DnsName, mode: &str) {
+        let body = format!("version: STSv1\nmode: {mode}\nmax_age: 864000\nmx: mx.{domain}\n");
+        self.hosts
+            .served
+            .lock()
+            .unwrap()
+            .insert(domain.clone(), Ok(body));
+    }
+
+    fn fail(&self, domain: &DnsName) {
+        let mut served = self.hosts.served.lock().unwrap();
+        served.insert(domain.clone(), Err(FetchError::Unreachable));
+    }
+
+    fn asked(&self, domain: &DnsName) -> usize {
+        let asked = self.hosts.asked.lock().unwrap();
+        asked.get(domain).copied().unwrap_or(0)
+    }
+
+    async fn watch(&self, domain: &DnsName, days: u32) {
+        let now = self.clock.now();
+        let watched = self.memory.watch(domain, now, now.plus(DAY * days)).await;
+        watched.unwrap();
+    }
+
+    async fn expires(&self, domain: &DnsName) -> UnixTime {
+        self.memory.policy(domain).await.unwrap().unwrap().expires
+    }
+}
+
+fn owner(domain: &DnsName) -> DnsName {
+    domain.below("_mta-sts").unwrap()
+}
+
+fn name(text: &str) -> DnsName {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_policy_is_fetched_anew_each_day_whatever_its_record_says() {
+    let world = World::new();
+    let domain = name("example.net");
+    let process = world.process(Vec::new());
+    world.announce(&domain, "1");
+    world.serve(&domain, "enforce");
+    world.watch(&domain, 30).await;
+    assert_eq!(process.run_due().await.unwrap(), 1);
+    let first = world.expires(&domain).await;
+    assert_eq!(process.run_due().await.unwrap(), 0, "not before a day");
+    // The record stays, fails, and goes: each day the policy host is asked all the same.
+    for day in 2..=4 {
+        world.clock.advance(DAY);
+        match day {
+            3 => world
+                .dns
+                .fail(&owner(&domain), RecordKind::Txt, LookupFailure::Timeout),
+            4 => world.dns.remove(&owner(&domain), RecordKind::Txt),
+            _ => {}
+        }
+        assert_eq!(process.run_due().await.unwrap(), 1);
+        assert_eq!(world.asked(&domain), day);
+    }
+    assert_eq!(world.expires(&domain).await, first.plus(DAY * 3));
+}
+
+#[tokio::test]
+async fn only_a_fetch_makes_a_policy_live_longer() {
+    let world = World::new();
+    let domain = name("example.net");
+    let process = world.process(Vec::new());
+    world.announce(&domain, "1");
+    world.serve(&domain, "enforce");
+    world.watch(&domain, 30).await;
+    process.run_due().await.unwrap();
+    let kept = world.memory.policy(&domain).await.unwrap();
+    world.fail(&domain);
+    world.clock.advance(DAY);
+    process.run_due().await.unwrap();
+    assert_eq!(world.memory.policy(&domain).await.unwrap(), kept);
+    let page = "<html>It works!</html>".to_owned();
+    world
+        .hosts
+        .served
+        .lock()
+        .unwrap()
+        .insert(domain.clone(), Ok(page));
+    world.clock.advance(DAY);
+    process.run_due().await.unwrap();
+    assert_eq!(world.memory.policy(&domain).await.unwrap(), kept);
+    assert!(world.asked(&domain) >= 3);
+}
+
+#[tokio::test]
+async fn a_policy_host_that_is_down_is_asked_again_within_the_day() {
+    let world = World::new();
+    let domain = name("example.net");
+    let process = world.process(Vec::new());
+    world.announce(&domain, "1");
+    world.watch(&domain, 30).await;
+    process.run_due().await.unwrap();
+    world.clock.advance(HOUR);
+    world.serve(&domain, "enforce");
+    assert_eq!(process.run_due().await.unwrap(), 1);
+    assert!(world.memory.policy(&domain).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_domain_that_opts_out_is_believed_once_it_is_fetched() {
+    let world = World::new();
+    let domain = name("example.net");
+    let process = world.process(Vec::new());
+    world.announce(&domain, "1");
+    world.serve(&domain, "enforce");
+    world.watch(&domain, 30).await;
+    process.run_due().await.unwrap();
+    world.serve(&domain, "none");
+    world.clock.advance(DAY);
+    process.run_due().await.unwrap();
+    let kept = world.memory.policy(&domain).await.unwrap().unwrap();
+    assert!(kept.body.contains("mode: none"));
+}
+
+/// Many processes over one memory: each domain is looked at by one of them.
+#[tokio::test]
+async fn of_many_processes_exactly_one_looks_at_a_domain() {
+    let world = World::new();
+    let domains: Vec<DnsName> = (0..2 * REFRESHES_AT_ONCE_MAX)
+        .map(|n| name(&format!("d{n}.example")))
+        .collect();
+    for domain in &domains {
+        world.announce(domain, "1");
+        world.serve(domain, "enforce");
+        world.watch(domain, 30).await;
+    }
+    let processes: Vec<Refresher> = (0..4).map(|_| world.process(Vec::new())).collect();
+    for day in 1..=3 {
+        let all = || futures_util::future::join_all(processes.iter().map(Refresher::run_due));
+        let looked: usize = all().await.into_iter().map(Result::unwrap).sum();
+        assert_eq!(looked, domains.len());
+        assert!(domains.iter().all(|domain| world.asked(domain) == day));
+        world.clock.advance(DAY);
+    }
+}
+
+/// One that dies with a domain in its hands does not keep it.
+#[tokio::test]
+async fn what_a_dead_process_claimed_comes_again() {
+    let world = World::new();
+    let domain = name("example.net");
+    world.announce(&domain, "1");
+    world.serve(&domain, "enforce");
+    world.watch(&domain, 30).await;
+    let (now, process) = (world.clock.now(), world.process(Vec::new()));
+    let claimed = world
+        .memory
+        .claim_due(now, now.plus(HOUR), 9)
+        .await
+        .unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(process.run_due().await.unwrap(), 0);
+    world.clock.advance(HOUR);
+    assert_eq!(process.run_due().await.unwrap(), 1);
+    assert_eq!(world.asked(&domain), 1);
+}
+
+/// The first message to a domain of the address book meets its policy, though somebody hides it now.
+#[tokio::test]
+async fn the_address_book_is_warm_before_its_first_message() {
+    let world = World::new();
+    let domain = name("example.net");
+    world.dns.unsigned(&domain, &name("mx.elsewhere.example"));
+    world.announce(&domain, "1");
+    world.serve(&domain, "enforce");
+    let process = world.process(vec![domain.clone()]);
+    let (stop, stopped) = futures_channel::oneshot::channel::<()>();
+    let working = tokio::spawn({
+        let process = process.clone();
+        async move {
+            let stop = async move { stopped.await.unwrap_or(()) };
+            process.work(stop).await;
+        }
+    });
+    while world.asked(&domain) == 0 {
+        tokio::task::yield_now().await;
+    }
+    while world.memory.policy(&domain).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    world.dns.remove(&owner(&domain), RecordKind::Txt);
+    world.fail(&domain);
+    let facts = MessageFacts::at(world.clock.now());
+    let evidence = process
+        .inquirer
+        .inquire(&domain, Profile::Basic, facts)
+        .await
+        .unwrap();
+    let decision = StandardPolicy::default().decide(&evidence, world.clock.now());
+    assert!(!matches!(decision.route, Route::Deliver(_)), "{decision}");
+    stop.send(()).unwrap();
+    working.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_domain_to_which_nothing_goes_is_looked_at_no_longer() {
+    let world = World::new();
+    let domain = name("example.net");
+    let process = world.process(Vec::new());
+    world.watch(&domain, 3).await;
+    for _ in 0..3 {
+        assert_eq!(process.run_due().await.unwrap(), 1);
+        world.clock.advance(DAY);
+    }
+    assert_eq!(process.run_due().await.unwrap(), 0);
+    assert_eq!(world.asked(&domain), 0, "nothing was announced");
+}

@@ -1,0 +1,182 @@
+//! Canaries: what they may and may not say, and that mail is held while one is wrong.
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use common::{SystemClock, agreed, ask, build, nowhere, resolver, settings, zones};
+use securemail_core::backend::Clock;
+use securemail_core::vocab::{DnsName, LookupFailure, Outcome, RecordKind, Security, UnixTime};
+use securemail_resolver::{Canaries, CanaryAlarm, HickoryResolver};
+
+fn canaries() -> Canaries {
+    Canaries {
+        signed: name("mx.good.test"),
+        bogus: name("mx.bogus.test"),
+        unsigned: name("mx.plain.test"),
+        absent: name("none.good.test"),
+    }
+}
+
+fn name(text: &str) -> DnsName {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_as_it_must_be_raises_no_alarm() {
+    let dns = zones().start().await.unwrap();
+    for resolver in [resolver(&dns), agreed(&dns)] {
+        let report = resolver.listen(&canaries()).await;
+        assert_eq!((report.alarm, report.unheard), (None, Vec::new()));
+    }
+    assert!(Canaries::public().is_ok());
+}
+
+#[tokio::test]
+async fn a_canary_that_says_what_cannot_be_holds_everything_until_it_is_well() {
+    let dns = zones().start().await.unwrap();
+    let (signed, unsigned) = (name("mx.good.test"), name("mx.plain.test"));
+    let wrong = [
+        (
+            Canaries {
+                signed: unsigned.clone(),
+                ..canaries()
+            },
+            CanaryAlarm::SignedNotSecure,
+        ),
+        (
+            Canaries {
+                bogus: signed.clone(),
+                ..canaries()
+            },
+            CanaryAlarm::BogusAccepted,
+        ),
+        (
+            // Nobody validates: neither is proved, and the wrong signature is not seen.
+            Canaries {
+                signed: name("none.nowhere.plain.test"),
+                bogus: unsigned,
+                ..canaries()
+            },
+            CanaryAlarm::SignedNotSecure,
+        ),
+        (
+            Canaries {
+                unsigned: signed.clone(),
+                ..canaries()
+            },
+            CanaryAlarm::UnsignedSecure,
+        ),
+        (
+            Canaries {
+                absent: signed,
+                ..canaries()
+            },
+            CanaryAlarm::AbsentAnswered,
+        ),
+    ];
+    let resolver = resolver(&dns);
+    for (canaries_then, alarm) in wrong {
+        assert_eq!(resolver.listen(&canaries_then).await.alarm, Some(alarm));
+        let held = ask(&resolver, "mx.good.test", RecordKind::A).await;
+        assert_eq!(
+            held.outcome,
+            Outcome::Failed(LookupFailure::Unusable),
+            "{alarm:?}"
+        );
+        assert_eq!(resolver.listen(&canaries()).await.alarm, None);
+        let well = ask(&resolver, "mx.good.test", RecordKind::A).await;
+        assert_eq!(well.security, Security::Secure, "{alarm:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_validator_that_vouches_for_a_wrong_signature_is_an_alarm() {
+    let dns = zones().start().await.unwrap();
+    let other = zones().start().await.unwrap();
+    // The second validator is asked about a name that it can prove, and the first cannot.
+    let mut settings = settings(&dns);
+    settings.second_opinion = vec![other.validator_addr()];
+    let resolver = build(&settings);
+    let vouched = Canaries {
+        bogus: name("mx.good.test"),
+        ..canaries()
+    };
+    let report = resolver.listen(&vouched).await;
+    assert_eq!(report.alarm, Some(CanaryAlarm::SecondAcceptsBogus));
+}
+
+/// A zone of somebody else that is down, or repaired, must not stop mail.
+#[tokio::test]
+async fn a_canary_that_is_silent_or_gone_holds_nothing() {
+    let dns = zones().start().await.unwrap();
+    let well = resolver(&dns);
+    let gone = Canaries {
+        bogus: name("none.good.test"),
+        ..canaries()
+    };
+    let unsigned_now = Canaries {
+        bogus: name("mx.plain.test"),
+        ..canaries()
+    };
+    for canaries in [gone, unsigned_now] {
+        let report = well.listen(&canaries).await;
+        assert_eq!((report.alarm, report.unheard), (None, vec![canaries.bogus]));
+    }
+    let mut cut_off = settings(&dns);
+    cut_off.servers = vec![nowhere()];
+    let report = build(&cut_off).listen(&canaries()).await;
+    assert_eq!((report.alarm, report.unheard.len()), (None, 4));
+}
+
+/// A clock on which sleeping takes no time, for a while; then it sleeps for ever.
+#[derive(Debug)]
+struct Hasty {
+    slept: Arc<Mutex<Vec<Duration>>>,
+    sleeps: AtomicUsize,
+}
+
+#[async_trait]
+impl Clock for Hasty {
+    fn now(&self) -> UnixTime {
+        SystemClock.now()
+    }
+
+    async fn sleep_until(&self, deadline: UnixTime) {
+        let minutes = (deadline.since(self.now()).as_secs() + 30) / 60;
+        self.slept
+            .lock()
+            .unwrap()
+            .push(Duration::from_secs(60 * minutes));
+        if self.sleeps.fetch_add(1, Ordering::SeqCst) >= 2 {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn canaries_are_heard_each_hour_and_each_minute_while_one_is_wrong() {
+    let dns = zones().start().await.unwrap();
+    let wrong = Canaries {
+        absent: name("mx.good.test"),
+        ..canaries()
+    };
+    for (canaries, minutes) in [(canaries(), 60), (wrong, 1)] {
+        let slept = Arc::new(Mutex::new(Vec::new()));
+        let clock = Hasty {
+            slept: slept.clone(),
+            sleeps: AtomicUsize::new(0),
+        };
+        let resolver = HickoryResolver::new(&settings(&dns), Arc::new(clock)).unwrap();
+        let listening = resolver.keep_listening(&canaries);
+        let ended = tokio::time::timeout(Duration::from_secs(5), listening).await;
+        assert!(ended.is_err(), "it never ends by itself");
+        assert_eq!(
+            *slept.lock().unwrap(),
+            [Duration::from_secs(60 * minutes); 3]
+        );
+    }
+}
