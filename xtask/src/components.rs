@@ -1,13 +1,13 @@
 //! Installs the programs that the lab is made of, once, and says by name what cannot be had.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::Failure;
 use crate::steps::{command, output_of, run};
 
 /// A program that proves that its Debian package is there.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("chromedriver", "chromium-driver"),
     ("chromium", "chromium"),
     ("dig", "bind9-dnsutils"),
@@ -20,13 +20,14 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("postfix", "postfix"),
     ("strace", "strace"),
     ("swaks", "swaks"),
+    ("testssl", "testssl.sh"),
     ("unbound", "unbound"),
     ("unshare", "util-linux"),
     ("python3", "python3"),
 ];
 
 /// What has no program of its own: a file that proves the package is there.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     (
         "/usr/lib/python3/dist-packages/aiosmtpd/__init__.py",
         "python3-aiosmtpd",
@@ -43,6 +44,7 @@ const FILES: [(&str, &str); 5] = [
         "/usr/lib/python3/dist-packages/nacl/__init__.py",
         "python3-nacl",
     ),
+    ("/usr/share/doc/python3-venv", "python3-venv"),
     ("/usr/share/perl5/IO/Socket/SSL.pm", "libio-socket-ssl-perl"),
 ];
 
@@ -53,6 +55,9 @@ pub(crate) const UNPACKED: &str = "/var/lib/securemail-lab";
 const TO_UNPACK: &str = "exim4-base exim4-daemon-light opensmtpd";
 const UNPACKED_PROGRAMS: [&str; 2] = ["usr/sbin/exim4", "usr/sbin/smtpd"];
 const UNPACKED_NEED: &str = "libdb5.3 libevent-2.1-7 libgnutls-dane0 libidn12 libnsl2 libpcre2-8-0";
+/// Programs in Python that Debian does not have, each pinned and in a folder of its own: together their wishes
+/// contradict each other.
+const PYTHON: [(&str, &str); 1] = [("sslyze", "6.3.1")];
 
 /// Installs what is missing and proves that all of it is there.
 pub(crate) fn install() -> Result<(), Failure> {
@@ -68,7 +73,43 @@ pub(crate) fn install() -> Result<(), Failure> {
     if !still.is_empty() {
         return Err(Failure::new(format!("cannot be had: {}", still.join(", "))));
     }
+    for (name, version) in PYTHON {
+        install_python(name, version)?;
+    }
     Ok(())
+}
+
+/// Where each program in Python is installed.
+pub(crate) fn python_folders() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
+    let home = output_of(command("sh", &["-c", "printf %s \"$HOME\""]))?;
+    let folder = Path::new(&home).join(".cache/securemail/python");
+    let of = |(name, version)| (name, folder.join(format!("{name}-{version}")));
+    Ok(PYTHON.into_iter().map(of).collect())
+}
+
+fn install_python(name: &str, version: &str) -> Result<(), Failure> {
+    let folders = python_folders()?;
+    let folder = folders.iter().find(|(other, _)| *other == name);
+    let Some((_, folder)) = folder else {
+        return Err(Failure::new(format!("{name} has no folder")));
+    };
+    let done = folder.join("installed");
+    if done.exists() {
+        return Ok(());
+    }
+    let folder = folder.display().to_string();
+    println!("installing {name} {version}");
+    run(command(
+        "/usr/bin/python3",
+        &["-m", "venv", "--clear", &folder],
+    ))?;
+    let pip = format!("{folder}/bin/pip");
+    let wanted = format!("{name}=={version}");
+    run(command(
+        &pip,
+        &["install", "--quiet", "--disable-pip-version-check", &wanted],
+    ))?;
+    std::fs::write(done, "").map_err(Failure::doing("noting that it is installed"))
 }
 
 /// A minimal Rust has neither rustfmt nor clippy.

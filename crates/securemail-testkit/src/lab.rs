@@ -97,6 +97,12 @@ impl Lab {
         self.text("/differential_key")
     }
 
+    /// A program in Python that the harness installed by itself (`sslyze`).
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        PathBuf::from(self.text(&format!("/programs/{name}")))
+    }
+
     /// The messages that the mail servers took for a domain, as they lie in its mailbox.
     ///
     /// # Errors

@@ -328,7 +328,11 @@ fn root_certificates(settings: &Settings) -> Result<Vec<CertificateDer<'static>>
     Ok(certificates)
 }
 
-fn roots(settings: &Settings) -> Result<RootCertStore, Trouble> {
+/// The same, as TLS wants them.
+///
+/// # Errors
+/// Where one cannot be read.
+pub fn roots(settings: &Settings) -> Result<RootCertStore, Trouble> {
     let mut store = RootCertStore::empty();
     for certificate in root_certificates(settings)? {
         store.add(certificate)?;
@@ -412,6 +416,14 @@ pub fn pickup_settings(settings: &Settings) -> Result<PickupSettings, SettingsEr
 }
 
 fn signing_keys(settings: &Settings) -> Result<LocalKeys, Trouble> {
+    Ok(LocalKeys::new(dkim_keys(settings)?))
+}
+
+/// Every key that signs what leaves.
+///
+/// # Errors
+/// Where a key cannot be read, or a domain has none.
+pub fn dkim_keys(settings: &Settings) -> Result<Vec<LocalDkimKey>, Trouble> {
     let mut keys = vec![dkim_key(
         settings.notice.from.domain(),
         &settings.notice.dkim_selector,
@@ -437,7 +449,7 @@ fn signing_keys(settings: &Settings) -> Result<LocalKeys, Trouble> {
             keys.push(dkim_key(&dkim.domain, &dkim.selector, &dkim.key)?);
         }
     }
-    Ok(LocalKeys::new(keys))
+    Ok(keys)
 }
 
 fn dkim_key(domain: &DnsName, selector: &str, file: &Path) -> Result<LocalDkimKey, Trouble> {

@@ -10,6 +10,7 @@
 mod assemble;
 mod check;
 mod demo;
+mod doctor;
 mod events;
 mod handler;
 mod master;
@@ -31,6 +32,7 @@ mod web;
 pub use assemble::Trouble;
 pub use check::{check, replay};
 pub use demo::demo;
+pub use doctor::doctor;
 pub use events::events;
 pub use retrieval::retrieve;
 pub use run::{Running, check_settings, explain, launch, run};

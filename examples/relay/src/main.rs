@@ -1,13 +1,14 @@
 //! The whole relay: one binary.
 //!
 //! `run` serves, `demo` shows everything on one machine without settings, `check` explains how mail to
-//! a domain would go, `events` shows what happened to a message, `config check` reads settings.
+//! a domain would go, `events` shows what happened to a message, `doctor` looks at our own listeners and
+//! names, `config check` reads settings.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use securemail_relay::{check, check_settings, demo, events, explain, fail, replay, run};
+use securemail_relay::{check, check_settings, demo, doctor, events, explain, fail, replay, run};
 
 /// A mail relay that hands messages over only where it is proved who takes them.
 #[derive(Debug, Parser)]
@@ -59,6 +60,15 @@ enum Command {
         tenant: Option<String>,
         /// The id that the sender was given, an address, or a Message-ID.
         message: Option<String>,
+    },
+    /// Look at our own listeners and names as the world sees them: 0 good, 1 wrong, 2 usage, 3 unknown.
+    Doctor {
+        /// The settings file of the relay, which must be running.
+        #[arg(long)]
+        config: PathBuf,
+        /// Print the findings as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Work on settings.
     Config {
@@ -119,6 +129,7 @@ fn main() -> ExitCode {
                 tenant,
                 message,
             } => events(&config, tenant.as_deref(), message.as_deref()).await,
+            Command::Doctor { config, json } => doctor(&config, json).await,
             Command::Config {
                 command: ConfigCommand::Check { config },
             } => check_settings(&config),

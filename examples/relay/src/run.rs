@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::assemble::{
     App, Trouble, assemble, canaries, is_loopback_only, pickup_settings, policy, resolver,
 };
+use crate::doctor::rollover;
 use crate::handler::{Bounces, Handler};
 use crate::metrics;
 use crate::returns::return_hosts;
@@ -259,6 +260,7 @@ impl fmt::Debug for Running {
 pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Trouble> {
     let app = Arc::new(assemble(settings, carrier).await?);
     let certificate = tls::own(settings)?;
+    rollover::guard(settings, &certificate).await?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = Vec::new();
     let (smtp, submission) = smtp_listeners(settings).await?;

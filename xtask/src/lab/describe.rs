@@ -1,11 +1,12 @@
 //! `lab.json`: what a test needs to know of the lab.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::files::Folder;
 use super::peers::Peer;
 use super::resolver::{RESOLVER, VANTAGE};
 use super::zones::SELECTORS;
+use crate::components::python_folders;
 use crate::failure::Failure;
 
 /// Writes it and gives its path.
@@ -21,6 +22,10 @@ pub(super) fn write(folder: &Folder, peers: &[Peer]) -> Result<String, Failure> 
             json!({ "selector": selector, "algorithm": algorithm, "key": key })
         })
         .collect();
+    let programs: Map<String, Value> = python_folders()?
+        .into_iter()
+        .map(|(name, folder)| (name.to_owned(), json!(folder.join("bin").join(name))))
+        .collect();
     let lab = json!({
         "folder": folder.text(""),
         "resolver": format!("{RESOLVER}:53"),
@@ -34,6 +39,7 @@ pub(super) fn write(folder: &Folder, peers: &[Peer]) -> Result<String, Failure> 
         "sender": { "domain": "sender.test", "dkim": keys },
         "differential_key": folder.read("zones/differential.key")?.trim(),
         "python": "/usr/bin/python3",
+        "programs": programs,
         "peers": peers,
     });
     folder.write("lab.json", &format!("{lab:#}\n"))?;

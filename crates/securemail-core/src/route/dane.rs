@@ -55,3 +55,19 @@ pub fn usable(records: &[Tlsa]) -> Vec<Tlsa> {
     }
     kept
 }
+
+/// Whether a record is the association of a certificate in a chain, leaf first: of the leaf for DANE-EE, of one
+/// above it for DANE-TA (RFC 7671, sections 5.1 and 5.2).
+///
+/// It says which record an operator published for which certificate. It proves nothing about a peer; that does
+/// [`authenticate`](super::authenticate).
+#[must_use]
+pub fn associated(record: &Tlsa, chain: &[&[u8]]) -> bool {
+    let mut certificates = chain.iter();
+    let leaf = certificates.next();
+    match record.usage {
+        3 => leaf.is_some_and(|leaf| x509::matches(record, leaf)),
+        2 => certificates.any(|issuer| x509::matches(record, issuer)),
+        _ => false,
+    }
+}

@@ -59,7 +59,7 @@ mod sessions;
 mod settings;
 mod x509;
 
-pub use dane::{unusable, usable};
+pub use dane::{associated, unusable, usable};
 pub use decision::{Decision, DeferClass, Effect, Finding, Route, Subject, VaultReason};
 pub use evidence::{Asked, AttemptEvidence, Corroboration, Evidence, MessageFacts, StsEvidence};
 pub use explain::exit_code;

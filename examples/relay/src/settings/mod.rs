@@ -64,11 +64,23 @@ pub struct ListenSection {
     pub metrics: Option<SocketAddr>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsSection {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// Not to serve with a key for which no TLSA record is visible, where others are.
+    pub rollover_guard: bool,
+}
+
+impl Default for TlsSection {
+    fn default() -> Self {
+        Self {
+            certificate: None,
+            key: None,
+            rollover_guard: true,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

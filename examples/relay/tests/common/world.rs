@@ -25,6 +25,7 @@ pub(crate) struct World {
     pub(crate) open: Sink,
     /// `sender.test`: takes what the relay tells its senders.
     pub(crate) sender: Sink,
+    pub(crate) ca: TestCa,
     pub(crate) ca_pem: String,
     /// The TLSA data that `mismatch.test` should have.
     right_tlsa: String,
@@ -88,6 +89,7 @@ impl World {
             open,
             sender,
             ca_pem: ca.root_pem(),
+            ca,
             right_tlsa: bad.tlsa_3_1_1(),
             net,
         }

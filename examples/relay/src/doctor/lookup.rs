@@ -1,0 +1,112 @@
+//! Questions of the doctor: with aliases followed, and each failure in words.
+
+use std::net::IpAddr;
+
+use securemail_core::backend::Resolver;
+use securemail_core::vocab::{
+    Answer, DnsName, LookupFailure, Mx, Outcome, Question, RecordKind, Security, Tlsa,
+};
+
+/// Aliases followed at most.
+const ALIASES_MAX: usize = 8;
+
+/// What came of a lookup.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Found<T> {
+    /// Records, and whether they are proved.
+    Records(T, bool),
+    /// None, and whether that is proved.
+    Absent(bool),
+    /// No answer; why.
+    Unknown(String),
+}
+
+/// The texts of a name.
+pub async fn texts(resolver: &dyn Resolver, name: &DnsName) -> Found<Vec<String>> {
+    let take = |outcome| match outcome {
+        Outcome::Txt(texts) => Some(texts),
+        _ => None,
+    };
+    read(resolver, name, RecordKind::Txt, take).await
+}
+
+/// The exchangers of a domain.
+pub async fn exchangers(resolver: &dyn Resolver, name: &DnsName) -> Found<Vec<Mx>> {
+    let take = |outcome| match outcome {
+        Outcome::Mx(hosts) => Some(hosts),
+        _ => None,
+    };
+    read(resolver, name, RecordKind::Mx, take).await
+}
+
+/// Addresses of one family.
+pub async fn addresses(
+    resolver: &dyn Resolver,
+    name: &DnsName,
+    kind: RecordKind,
+) -> Found<Vec<IpAddr>> {
+    let take = |outcome| match outcome {
+        Outcome::Addresses(addresses) => Some(addresses),
+        _ => None,
+    };
+    read(resolver, name, kind, take).await
+}
+
+/// The TLSA records of a port of a host.
+pub async fn tlsa(resolver: &dyn Resolver, host: &DnsName, port: u16) -> Found<Vec<Tlsa>> {
+    let Ok(name) = host
+        .below("_tcp")
+        .and_then(|name| name.below(&format!("_{port}")))
+    else {
+        return Found::Unknown("the name is too long for a TLSA record".to_owned());
+    };
+    let take = |outcome| match outcome {
+        Outcome::Tlsa(records) => Some(records),
+        _ => None,
+    };
+    read(resolver, &name, RecordKind::Tlsa, take).await
+}
+
+async fn read<T>(
+    resolver: &dyn Resolver,
+    name: &DnsName,
+    kind: RecordKind,
+    take: impl Fn(Outcome) -> Option<T>,
+) -> Found<T> {
+    let mut name = name.clone();
+    let mut is_proved = true;
+    for _ in 0..ALIASES_MAX {
+        let question = Question::new(name.clone(), kind);
+        let Answer {
+            outcome, security, ..
+        } = resolver.resolve(&question).await;
+        // A chain of aliases is as good as its worst link.
+        is_proved &= security == Security::Secure;
+        match outcome {
+            Outcome::Alias(target) => name = target,
+            Outcome::Failed(failure) => return Found::Unknown(in_words(failure).to_owned()),
+            Outcome::NoData | Outcome::NxDomain => return Found::Absent(is_proved),
+            other => {
+                return match take(other) {
+                    Some(records) => Found::Records(records, is_proved),
+                    None => Found::Unknown("the answer is to another question".to_owned()),
+                };
+            }
+        }
+    }
+    Found::Unknown("too many aliases".to_owned())
+}
+
+const fn in_words(failure: LookupFailure) -> &'static str {
+    match failure {
+        LookupFailure::Bogus => "the signatures do not validate",
+        LookupFailure::Disagreement => "the validators do not agree",
+        LookupFailure::FormErr | LookupFailure::NotImp | LookupFailure::Refused => {
+            "the DNS server refuses the question"
+        }
+        LookupFailure::Malformed => "the answer cannot be read, or lacks its proof",
+        LookupFailure::ServFail => "the DNS server could not find out",
+        LookupFailure::Timeout => "the DNS did not answer in time",
+        LookupFailure::Unusable => "the resolver cannot be used",
+    }
+}

@@ -1,0 +1,164 @@
+//! `doctor`: looks at our own listeners and names as the rest of the world sees them.
+//!
+//! The list is that of the mail test of Internet.nl, as far as it can be seen from here. Name servers and their
+//! addresses, CAA and RPKI are left to that test: they belong to the network and not to the relay.
+
+mod certificate;
+mod domain;
+mod hello;
+mod inbound;
+mod listener;
+mod lookup;
+mod report;
+pub mod rollover;
+mod spf;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use securemail_core::backend::Resolver;
+use securemail_core::vocab::DnsName;
+
+use self::inbound::Inbound;
+use self::listener::{Begins, Target};
+use self::report::Report;
+use crate::assemble::{Trouble, dkim_keys, resolver, roots};
+use crate::run::{in_full, log_warnings, read};
+use crate::settings::Settings;
+use crate::system::SystemClock;
+use crate::{terminal, tls};
+
+/// Used wrongly.
+const USAGE: u8 = 2;
+/// Could not tell.
+const UNKNOWN: u8 = 3;
+
+/// `doctor`.
+pub async fn doctor(config: &Path, json: bool) -> ExitCode {
+    log_warnings();
+    let settings = match read(config) {
+        Ok(settings) => settings,
+        Err(error) => return terminal::fail(USAGE, &in_full(&*error)),
+    };
+    let report = match examine(&settings).await {
+        Ok(report) => report,
+        Err(error) => return terminal::fail(UNKNOWN, &in_full(&*error)),
+    };
+    let text = if json {
+        serde_json::to_string_pretty(&report).map_err(|error| error.to_string())
+    } else {
+        Ok(report.to_string())
+    };
+    match text {
+        Ok(text) => terminal::say(&text),
+        Err(error) => return terminal::fail(UNKNOWN, &error),
+    }
+    report.exit_code()
+}
+
+async fn examine(settings: &Settings) -> Result<Report, Trouble> {
+    let mut report = Report::default();
+    let resolver = resolver(settings, Arc::new(SystemClock))?;
+    resolver.probe().await?;
+    let roots = Arc::new(roots(settings)?);
+    for target in targets(settings)? {
+        listener::look(&target, &roots, &mut report).await;
+    }
+    look_at_names(settings, &resolver, &mut report).await?;
+    Ok(report)
+}
+
+async fn look_at_names(
+    settings: &Settings,
+    resolver: &dyn Resolver,
+    report: &mut Report,
+) -> Result<(), Trouble> {
+    let keys = dkim_keys(settings)?;
+    for domain in domains(settings) {
+        let of_domain: Vec<_> = keys
+            .iter()
+            .filter(|key| key.dns_name().ends_with(&format!("._domainkey.{domain}")))
+            .collect();
+        domain::look(resolver, &domain, &of_domain, report).await;
+    }
+    let hostname = &settings.relay.hostname;
+    if !domains(settings).contains(hostname) {
+        // Notices leave with an envelope of this name.
+        for (check, found) in spf::look(resolver, hostname).await {
+            report.add(hostname, check, found);
+        }
+    }
+    if settings.listen.bounces.is_none() {
+        return Ok(());
+    }
+    let certificate = tls::own(settings)?;
+    let inbound = Inbound {
+        hostname,
+        certificate: &certificate,
+    };
+    inbound::look(resolver, inbound, report).await;
+    Ok(())
+}
+
+/// Every domain that we send for.
+fn domains(settings: &Settings) -> BTreeSet<DnsName> {
+    let tenants = settings.tenant.iter();
+    let own = tenants.flat_map(|tenant| tenant.domains.iter().cloned());
+    own.chain([settings.notice.from.domain().clone()]).collect()
+}
+
+fn targets(settings: &Settings) -> Result<Vec<Target>, Trouble> {
+    let host = server_name(settings.relay.hostname.as_str())?;
+    let listen = &settings.listen;
+    let mail = [
+        ("submission", listen.submission, Begins::WithStartTls, true),
+        ("submissions", listen.submissions, Begins::AtOnce, true),
+        ("bounces", listen.bounces, Begins::WithStartTls, false),
+    ];
+    let mut targets = Vec::new();
+    for (name, address, begins, needs_trust) in mail {
+        let Some(address) = address else { continue };
+        targets.push(Target {
+            name,
+            address,
+            begins,
+            host: host.clone(),
+            needs_trust,
+        });
+    }
+    if let Some(address) = listen.web {
+        targets.push(Target {
+            name: "web",
+            address,
+            begins: Begins::AtOnce,
+            host: server_name(portal_host(&settings.portal.url))?,
+            needs_trust: true,
+        });
+    }
+    Ok(targets)
+}
+
+fn server_name(host: &str) -> Result<ServerName<'static>, Trouble> {
+    Ok(ServerName::try_from(host.to_owned())?)
+}
+
+/// The host in the address of the portal, which the settings have checked.
+fn portal_host(url: &str) -> &str {
+    let rest = url.strip_prefix("https://").unwrap_or(url);
+    let host = rest.split(['/', '?']).next().unwrap_or(rest);
+    host.rsplit_once(':').map_or(host, |(host, _)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_the_portal_is_what_links_name() {
+        assert_eq!(portal_host("https://mail.example.org"), "mail.example.org");
+        assert_eq!(portal_host("https://localhost:8443/"), "localhost");
+    }
+}

@@ -1,0 +1,244 @@
+//! `doctor` sees our own listeners and names as others do, and no key is shown before its TLSA record.
+
+mod common;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use common::world::World;
+use common::{Place, free_port};
+use securemail_core::dkim::LocalDkimKey;
+use securemail_core::secret::SecretText;
+use securemail_core::vocab::DnsName;
+use securemail_testkit::dns::Fault;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+/// A relay whose names are published as they should be.
+struct Model {
+    world: World,
+    place: Place,
+}
+
+impl Model {
+    async fn new() -> Self {
+        let world = World::start().await;
+        let mut place = Place::new(&world);
+        let bounces = free_port(Ipv4Addr::LOCALHOST);
+        place.set("listen.bounces", &format!("\"{bounces}\""));
+        let certificate = certify(&world, &mut place);
+        for domain in ["sender.test", "relay.test"] {
+            let pem = fs::read_to_string(place.folder().join(format!("{domain}.pem"))).unwrap();
+            let name = DnsName::parse(domain).unwrap();
+            let key = LocalDkimKey::from_pem(name, "test", &SecretText::new(pem.as_str())).unwrap();
+            for line in [
+                format!("{domain}. TXT \"v=spf1 ip4:192.0.2.1 -all\""),
+                format!("_dmarc.{domain}. TXT \"v=DMARC1; p=reject\""),
+                format!("{}. TXT \"{}\"", key.dns_name(), key.dns_record()),
+            ] {
+                world.dns.add(&line).unwrap();
+            }
+        }
+        for line in [
+            "relay.test. MX 10 relay.test.".to_owned(),
+            "relay.test. A 127.0.0.1".to_owned(),
+            "relay.test. AAAA ::1".to_owned(),
+            "_mta-sts.relay.test. TXT \"v=STSv1; id=1\"".to_owned(),
+            "_smtp._tls.relay.test. TXT \"v=TLSRPTv1; rua=mailto:tls@relay.test\"".to_owned(),
+            format!("_25._tcp.relay.test. TLSA {certificate}"),
+            format!("_25._tcp.relay.test. TLSA 3 1 1 {}", "ab".repeat(32)),
+        ] {
+            world.dns.add(&line).unwrap();
+        }
+        Self { world, place }
+    }
+
+    /// What `doctor` finds, by `check subject`, and its exit code.
+    fn findings(&self) -> (Option<i32>, Vec<(String, String)>) {
+        let said = self.place.relay(&["doctor", "--config", "{}", "--json"]);
+        let report: Value = serde_json::from_str(&said.out)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", said.out, said.err));
+        let findings = report["findings"].as_array().unwrap().iter();
+        let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
+        let findings = findings
+            .map(|finding| {
+                let what = format!("{} {}", text(finding, "check"), text(finding, "subject"));
+                (what, text(finding, "level"))
+            })
+            .collect();
+        (said.code, findings)
+    }
+
+    /// What is wrong, each as `check subject`.
+    fn wrong(&self) -> Vec<String> {
+        let (code, findings) = self.findings();
+        let wrong = findings.into_iter().filter(|(_, level)| level == "fail");
+        let wrong: Vec<String> = wrong.map(|(what, _)| what).collect();
+        assert_eq!(code == Some(1), !wrong.is_empty(), "{wrong:?}");
+        wrong
+    }
+}
+
+/// A certificate that the world's root vouches for; the data of its TLSA record.
+fn certify(world: &World, place: &mut Place) -> String {
+    let issued = world.ca.issue(&["relay.test", "localhost"]).unwrap();
+    for (setting, file, text) in [
+        ("tls.certificate", "own.pem", &issued.chain_pem),
+        ("tls.key", "own.key", &issued.key_pem),
+    ] {
+        let file = place.folder().join(file);
+        fs::write(&file, text).unwrap();
+        place.set(setting, &format!("{:?}", file.to_str().unwrap()));
+    }
+    issued.tlsa_3_1_1()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_wrong_with_a_relay_that_is_published_as_it_should_be() {
+    let model = Model::new().await;
+    let _relay = model.place.start();
+    let (code, findings) = model.findings();
+    let not_good: Vec<_> = findings
+        .iter()
+        .filter(|(_, level)| level != "good")
+        .collect();
+    assert!(not_good.is_empty(), "{not_good:?}");
+    assert_eq!(code, Some(0));
+    let checks: Vec<&str> = findings
+        .iter()
+        .filter_map(|(what, _)| what.split(' ').next())
+        .collect();
+    for check in [
+        "starttls",
+        "tls_version",
+        "tls_old",
+        "tls_ciphers",
+        "fs_params",
+        "zero_rtt",
+        "cert_trust",
+        "cert_pubkey",
+        "cert_expiry",
+        "dnssec",
+        "spf",
+        "spf_policy",
+        "spf_lookups",
+        "dmarc",
+        "dmarc_policy",
+        "dkim",
+        "mx",
+        "mx_aaaa",
+        "dnssec_mx",
+        "dane_exists",
+        "dane_valid",
+        "dane_rollover",
+    ] {
+        assert!(checks.contains(&check), "{check} was not looked at");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_of_names_is_found() {
+    let model = Model::new().await;
+    let _relay = model.place.start();
+    let dns = &model.world.dns;
+    let faults = [
+        ("sender.test. TXT \"v=spf1 +all\"", "spf_policy sender.test"),
+        (
+            "_dmarc.sender.test. TXT \"v=DMARC1; p=none\"",
+            "dmarc_policy sender.test",
+        ),
+        (
+            "test._domainkey.sender.test. TXT \"v=DKIM1; p=AAAA\"",
+            "dkim sender.test",
+        ),
+        ("relay.test. MX 0 .", "mx relay.test"),
+    ];
+    let mut expected = Vec::new();
+    for (line, found) in faults {
+        dns.replace(line).unwrap();
+        expected.push(found.to_owned());
+    }
+    assert_eq!(model.wrong(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_without_a_tlsa_record_is_not_shown() {
+    let mut model = Model::new().await;
+    let next = certify(&model.world, &mut model.place);
+    let said = model.place.try_start().map(drop).unwrap_err();
+    assert!(said.contains("tls.certificate"), "{said}");
+    let line = format!("_25._tcp.relay.test TLSA {next}");
+    assert!(said.contains(&line), "{said}");
+    assert_eq!(model.wrong(), ["dane_valid relay.test"]);
+
+    // The record comes first, beside the old one; then the key.
+    model
+        .world
+        .dns
+        .add(&format!("_25._tcp.relay.test. TLSA {next}"))
+        .unwrap();
+    let _relay = model.place.start();
+    assert_eq!(model.wrong(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_tlsa_records_or_without_dns_any_key_is_shown() {
+    let model = Model::new().await;
+    let dns = &model.world.dns;
+    dns.remove("_25._tcp.relay.test.", "TLSA").unwrap();
+    drop(model.place.start());
+    dns.add(&format!(
+        "_25._tcp.relay.test. TLSA 3 1 1 {}",
+        "ab".repeat(32)
+    ))
+    .unwrap();
+    assert!(model.place.try_start().is_err());
+    dns.inject(Fault::Code {
+        name: "_25._tcp.relay.test.".to_owned(),
+        code: 2,
+    });
+    drop(model.place.start());
+}
+
+/// A listener that goes on with whatever it is offered: what no server of ours does, and no library would do.
+async fn takes_anything(listener: TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut octets = [0; 2048];
+            if stream.write_all(b"220 here\r\n").await.is_err() {
+                return;
+            }
+            for answer in [
+                &b"250 here\r\n"[..],
+                b"220 go on\r\n",
+                &[22, 3, 2, 0, 2, 2, 0],
+            ] {
+                let read = stream.read(&mut octets).await;
+                if read.is_err() || stream.write_all(answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_takes_old_versions_or_weak_ciphers_is_found() {
+    let mut model = Model::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    model.place.set("listen.bounces", &format!("\"{address}\""));
+    let serving = tokio::spawn(takes_anything(listener));
+    let (_, findings) = model.findings();
+    serving.abort();
+    let of = |check: &str| {
+        let what = format!("{check} bounces {address}");
+        findings
+            .iter()
+            .find(|(found, _)| *found == what)
+            .map(|(_, level)| level.as_str())
+    };
+    assert_eq!(of("tls_old"), Some("fail"), "{findings:?}");
+    assert_eq!(of("tls_ciphers"), Some("fail"));
+}
