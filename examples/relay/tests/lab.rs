@@ -16,6 +16,8 @@ mod portal;
 mod proxy;
 #[path = "lab/relay.rs"]
 mod relay;
+#[path = "lab/tls.rs"]
+mod tls;
 #[path = "common/visitor.rs"]
 #[expect(dead_code, reason = "here only pages are looked at")]
 mod visitor;

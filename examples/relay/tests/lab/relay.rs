@@ -77,6 +77,11 @@ impl Relay {
         relay
     }
 
+    /// Where it takes mail in.
+    pub(crate) fn submission(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
     /// Where the portal listens.
     pub(crate) fn web(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.web))
