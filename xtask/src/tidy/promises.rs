@@ -2,7 +2,7 @@
 
 use super::source::Source;
 
-const DOCUMENTS: [&str; 2] = ["ARCHITECTURE.md", "SECURITY.md"];
+const DOCUMENTS: [&str; 3] = ["ARCHITECTURE.md", "SECURITY.md", "docs/attacks.md"];
 /// A name in backticks in the last column of a table is a test, where it stands behind this word.
 const MARK: &str = "test `";
 
