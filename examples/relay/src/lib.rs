@@ -13,6 +13,7 @@ mod demo;
 mod doctor;
 mod events;
 mod handler;
+mod logging;
 mod master;
 mod metrics;
 mod probe;

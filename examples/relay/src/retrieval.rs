@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::assemble::{Base, Trouble};
-use crate::run::{in_full, is_for_this_machine, log_to_stderr, read, wait_for_signal};
+use crate::run::{in_full, is_for_this_machine, read, wait_for_signal};
 use crate::settings::{Settings, SettingsError};
 use crate::sms::Carrier;
-use crate::{terminal, tls, web};
+use crate::{logging, terminal, tls, web};
 
 /// Serves the portal with the settings of a relay; `listen` stands for `listen.web` where it is given.
 pub async fn retrieve(config: &Path, listen: Option<SocketAddr>) -> ExitCode {
-    log_to_stderr();
+    logging::to_stderr();
     match serve(config, listen).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => terminal::fail(1, &in_full(&*error)),

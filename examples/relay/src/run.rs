@@ -26,7 +26,7 @@ use crate::settings::{Evidence, Settings, SettingsError, SmsProvider, TenantSect
 use crate::sms::Carrier;
 use crate::system::SystemClock;
 use crate::web::{self, bind};
-use crate::{terminal, tls};
+use crate::{logging, terminal, tls};
 
 /// How often expiries and reminders are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
@@ -58,7 +58,7 @@ pub fn check_settings(config: &Path) -> ExitCode {
 
 /// `run`.
 pub async fn run(config: &Path) -> ExitCode {
-    log_to_stderr();
+    logging::to_stderr();
     match run_until_stopped(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => terminal::fail(1, &in_full(&*error)),
@@ -432,28 +432,6 @@ pub async fn wait_for_signal() -> io::Result<()> {
         result = tokio::signal::ctrl_c() => result,
         _ = terminate.recv() => Ok(()),
     }
-}
-
-/// Logs to standard error from `info` on.
-pub fn log_to_stderr() {
-    log_from("info");
-}
-
-/// Logs to standard error what is wrong, and nothing else: for commands that talk themselves.
-pub fn log_warnings() {
-    log_from("warn");
-}
-
-/// The DNS library writes the names that it looks up; they stay out.
-fn log_from(level: &str) {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new(format!("{level},hickory_net=off,hickory_resolver=off"))
-    });
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
 }
 
 #[cfg(test)]

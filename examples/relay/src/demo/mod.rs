@@ -27,6 +27,7 @@ use self::submit::Submitter;
 use self::visitor::{Visitor, between};
 use self::world::World;
 use crate::assemble::Trouble;
+use crate::logging;
 use crate::run::{self, Running, in_full};
 use crate::settings::load;
 use crate::sms::Carrier;
@@ -40,7 +41,7 @@ const SECRET: &str = "demo-secret-worth-nothing-elsewhere";
 
 /// `demo`.
 pub async fn demo(once: bool) -> ExitCode {
-    run::log_warnings();
+    logging::warnings();
     match story(once).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => terminal::fail(1, &format!("the demo failed: {}", in_full(&*error))),

@@ -26,7 +26,8 @@ use self::inbound::Inbound;
 use self::listener::{Begins, Target};
 use self::report::Report;
 use crate::assemble::{Trouble, dkim_keys, resolver, roots};
-use crate::run::{in_full, log_warnings, read};
+use crate::logging;
+use crate::run::{in_full, read};
 use crate::settings::Settings;
 use crate::system::SystemClock;
 use crate::{terminal, tls};
@@ -38,7 +39,7 @@ const UNKNOWN: u8 = 3;
 
 /// `doctor`.
 pub async fn doctor(config: &Path, json: bool) -> ExitCode {
-    log_warnings();
+    logging::warnings();
     let settings = match read(config) {
         Ok(settings) => settings,
         Err(error) => return terminal::fail(USAGE, &in_full(&*error)),

@@ -49,6 +49,8 @@ pub(crate) const NUMBER: &str = "+31612345678";
 pub(crate) struct Place {
     folder: TempDir,
     pub(crate) settings: toml::Table,
+    /// What the relay finds in its environment besides.
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
     submission: SocketAddr,
     web: SocketAddr,
 }
@@ -73,6 +75,7 @@ impl Place {
         Self {
             folder,
             settings: text.parse().unwrap(),
+            environment: Vec::new(),
             submission,
             web,
         }
@@ -149,6 +152,7 @@ impl Place {
         let mut child = Command::new(program())
             .args(["run", "--config"])
             .arg(&file)
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

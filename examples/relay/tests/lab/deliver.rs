@@ -37,17 +37,6 @@ fn message_of_ten_megabytes_arrives_signed_where_the_host_is_proved() {
 }
 
 #[test]
-fn message_for_a_domain_that_publishes_what_it_does_not_keep_is_held() {
-    let relay = Relay::start();
-    for domain in HELD {
-        let subject = format!("Subject: held for {domain}");
-        let to = format!("somebody@{domain}");
-        relay.accepted(&[&to], &["--header", &subject]);
-        assert!(relay.lab.mail_for(domain).unwrap().is_empty(), "{domain}");
-    }
-}
-
-#[test]
 fn message_without_a_safe_way_waits_in_the_vault_and_its_notice_tells_nothing_of_it() {
     let mut relay = Relay::start();
     for domain in VAULTED {

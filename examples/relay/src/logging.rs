@@ -1,0 +1,49 @@
+//! What the relay logs, and what no setting makes it log (P10).
+
+use std::io::{self, IsTerminal as _};
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Logs to standard error from `info` on.
+pub fn to_stderr() {
+    log_from("info");
+}
+
+/// Logs to standard error what is wrong, and nothing else: for commands that talk themselves.
+pub fn warnings() {
+    log_from("warn");
+}
+
+/// `RUST_LOG` can ask for more of our own crates, and for less.
+fn log_from(level: &str) {
+    let wished = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::registry()
+        .with(filter_fn(may_be_logged))
+        .with(wished)
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_ansi(io::stderr().is_terminal())
+                .with_writer(io::stderr),
+        )
+        .init();
+}
+
+/// Our own crates log nothing personal at any level, and a test holds them to it. What others write is
+/// not ours to promise: an HTTP library shows headers, and so cookies and passwords, at `trace`, and the
+/// DNS library shows the names that it looks up at every level.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    let of = |family: &str| metadata.target().starts_with(family);
+    if of(OURS) {
+        return true;
+    }
+    *metadata.level() <= Level::WARN && !NAMES_DOMAINS.iter().any(|family| of(family))
+}
+
+/// The first part of the names of all our crates.
+const OURS: &str = "securemail";
+/// Libraries that write the names that they look up.
+const NAMES_DOMAINS: [&str; 1] = ["hickory"];
