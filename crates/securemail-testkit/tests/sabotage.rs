@@ -40,6 +40,7 @@ broken! {
     k4: "K4: ", keys::k4_erased_cannot_be_put_again, bad_keys(KeysFault::K4);
     k5: "K5: ", keys::k5_erase_of_nothing_leaves_a_tombstone, bad_keys(KeysFault::K5);
     k6: "K6: ", keys::k6_tenants_and_purposes_are_apart, bad_keys(KeysFault::K6);
+    k7: "K7: ", keys::k7_before_names_the_earlier_keys_of_a_purpose, bad_keys(KeysFault::K7);
 
     s1: "S1: ", spool::s1_granted_is_durable, SpoolFault::S1;
     s2: "S2: ", spool::s2_one_submission_is_granted_at_a_time, SpoolFault::S2;
@@ -54,4 +55,5 @@ broken! {
     s8: "S8: ", spool::s8_content_goes_with_the_last_delivery, SpoolFault::S8;
     s9: "S9: ", spool::s9_a_second_commit_changes_nothing, SpoolFault::S9;
     s10: "S10: ", spool::s10_full_changes_nothing_and_outcomes_fit, SpoolFault::S10;
+    s11: "S11: ", spool::s11_the_oldest_is_the_one_queued_for_longest, SpoolFault::S11;
 }

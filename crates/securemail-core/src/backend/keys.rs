@@ -19,6 +19,8 @@ use crate::{BoxError, StoreError};
 ///   restored backup from bringing it back.
 /// - **K5** `erase` of what is not there returns `Ok` and leaves the tombstone.
 /// - **K6** Tenants and purposes do not see each other's keys, whatever the id.
+/// - **K7** `before` names every key of a purpose whose id sorts before another, of all tenants, `limit`
+///   at most, and nothing else: no key of another purpose, none that was erased.
 #[async_trait]
 pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// Keeps `key`.
@@ -42,8 +44,6 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// Keys of `purpose`, of all tenants, whose id sorts before `id`; tombstones are not among them.
     /// At most `limit`, in any order.
     ///
-    /// A store that keeps no such list answers with none; then spool keys of past days stay.
-    ///
     /// # Errors
     /// `Unavailable`.
     async fn before(
@@ -51,10 +51,7 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
         purpose: KeyPurpose,
         id: [u8; 16],
         limit: usize,
-    ) -> Result<Vec<KeyRef>, StoreError> {
-        let _ = (purpose, id, limit);
-        Ok(Vec::new())
-    }
+    ) -> Result<Vec<KeyRef>, StoreError>;
 }
 
 /// Names one key.

@@ -31,6 +31,8 @@ use crate::vocab::{DeliveryKey, KeyedHash, QueueId, SealedContent, TenantId, Uni
 /// - **S9** `commit` of an item that is already there, under leases that still hold, fails with
 ///   `AlreadyExists` and changes nothing.
 /// - **S10** When a call returns `Full`, nothing was changed, and `settle` still works.
+/// - **S11** `oldest` is when the delivery that has been queued for longest was committed, however often
+///   it was put off, and `None` only where none is queued: what is older may be destroyed.
 #[async_trait]
 pub trait Spool: fmt::Debug + Send + Sync + 'static {
     /// Writes down what is about to be tried; answers in the order of `intents`.
@@ -102,13 +104,9 @@ pub trait Spool: fmt::Debug + Send + Sync + 'static {
 
     /// When the oldest delivery that is still queued was committed; `None` where none is queued.
     ///
-    /// A spool that cannot say answers with the beginning of time; then keys of past days stay.
-    ///
     /// # Errors
     /// `Unavailable`.
-    async fn oldest(&self) -> Result<Option<UnixTime>, StoreError> {
-        Ok(Some(UnixTime::default()))
-    }
+    async fn oldest(&self) -> Result<Option<UnixTime>, StoreError>;
 
     /// Forgets deliveries that ended before `before`, and intents whose lease ran out before it;
     /// returns how many.

@@ -17,6 +17,7 @@ macro_rules! key_store_conformance {
             k4_erased_cannot_be_put_again,
             k5_erase_of_nothing_leaves_a_tombstone,
             k6_tenants_and_purposes_are_apart,
+            k7_before_names_the_earlier_keys_of_a_purpose,
         );
     };
 }
@@ -142,6 +143,46 @@ pub async fn k6_tenants_and_purposes_are_apart(harness: &impl KeysHarness) {
         let wanted = (n != 0).then(|| wrapped(n));
         assert_eq!(fetch(&*keys, reference).await, wanted, "K6: {reference:?}");
     }
+}
+
+/// **K7** `before` names every key of a purpose whose id sorts before another, of all tenants, `limit`
+/// at most, and nothing else: no key of another purpose, none that was erased.
+pub async fn k7_before_names_the_earlier_keys_of_a_purpose(harness: &impl KeysHarness) {
+    let keys = harness.fresh().await;
+    let of_day = |owner: &str, purpose, day: u8| {
+        let mut id = [0; 16];
+        id[7] = day;
+        KeyRef {
+            tenant: tenant(owner),
+            purpose,
+            id,
+        }
+    };
+    let day = |owner, day| of_day(owner, KeyPurpose::SpoolDay, day);
+    let erased = day("acme", 2);
+    let other = of_day("acme", KeyPurpose::ServerShare, 1);
+    let all = [
+        day("acme", 1),
+        day("other", 1),
+        day("acme", 3),
+        day("acme", 4),
+    ];
+    for (n, reference) in (0..).zip(all.iter().chain([&erased, &other])) {
+        put(&*keys, reference, n).await;
+    }
+    keys.erase(&erased).await.expect("erase");
+    let keys = harness.reopen(keys).await;
+    let before = async |day: u8, limit| {
+        let id = of_day("acme", KeyPurpose::SpoolDay, day).id;
+        let found = keys.before(KeyPurpose::SpoolDay, id, limit).await;
+        let mut found = found.expect("before");
+        found.sort();
+        found
+    };
+    assert_eq!(before(1, 9).await, [], "K7: nothing is that old");
+    assert_eq!(before(3, 9).await, all[..2], "K7: two are older");
+    assert_eq!(before(9, 9).await.len(), 4, "K7: all of the purpose");
+    assert_eq!(before(9, 3).await.len(), 3, "K7: no more than asked for");
 }
 
 fn reference(n: u16) -> KeyRef {

@@ -36,6 +36,7 @@ macro_rules! spool_conformance {
             s8_content_goes_with_the_last_delivery,
             s9_a_second_commit_changes_nothing,
             s10_full_changes_nothing_and_outcomes_fit,
+            s11_the_oldest_is_the_one_queued_for_longest,
             deferred_is_due_again_with_its_new_state,
             woken_is_due,
             a_wake_during_an_attempt_is_kept,
@@ -629,6 +630,35 @@ pub async fn renewed_lasts_longer(harness: &impl SpoolHarness) {
     let (lease, _) = granted(intend(&*spool, intent(2, Some(7)), 0).await);
     spool.renew(&lease, at(50), MINUTE).await.expect("renew");
     earlier(intend(&*spool, intent(3, Some(7)), 109).await);
+}
+
+/// **S11** `oldest` is when the delivery that has been queued for longest was committed, however often
+/// it was put off, and `None` only where none is queued: what is older may be destroyed.
+pub async fn s11_the_oldest_is_the_one_queued_for_longest(harness: &impl SpoolHarness) {
+    let old = harness.fresh().await;
+    let oldest = async |of: &SpoolWithLog| of.spool.oldest().await.expect("oldest");
+    assert_eq!(oldest(&old).await, None, "S11: nothing is queued");
+    // An intent has no content that a key would have to open.
+    granted(intend(&*old.spool, intent(9, None), 0).await);
+    assert_eq!(oldest(&old).await, None, "S11: an intent is not queued");
+    for (n, secs) in [(1, 20), (2, 10), (3, 30)] {
+        let item = item(n, b"sealed", vec![delivery(0, Due::At(at(40)))]);
+        old.spool.commit(item, at(secs)).await.expect("commit");
+    }
+    assert_eq!(oldest(&old).await, Some(at(10)), "S11: the first");
+    let leased = due(&*old.spool, 50).await;
+    for one in &leased {
+        let settlement = match one.lease.delivery == key(1) {
+            true => deferred(Due::At(at(500))),
+            false => Settlement::Sent,
+        };
+        settle(&*old.spool, &one.lease, settlement).await;
+    }
+    let new = harness.reopen(old).await;
+    assert_eq!(oldest(&new).await, Some(at(20)), "S11: put off");
+    let last = due(&*new.spool, 600).await;
+    settle(&*new.spool, &last[0].lease, Settlement::Vaulted).await;
+    assert_eq!(oldest(&new).await, None, "S11: all ended");
 }
 
 /// `forget_ended` forgets what ended before, and intents whose lease ended before; nothing else.

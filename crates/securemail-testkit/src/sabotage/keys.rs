@@ -25,6 +25,8 @@ pub enum KeysFault {
     K5,
     /// All purposes are one.
     K6,
+    /// Earlier keys of one tenant only are named.
+    K7,
 }
 
 /// A key store in memory that breaks one clause; as a harness, it gives such stores.
@@ -117,5 +119,19 @@ impl KeyStore for SabotagedKeys {
             _ => {}
         }
         self.inner().erase(&reference).await
+    }
+
+    async fn before(
+        &self,
+        purpose: KeyPurpose,
+        id: [u8; 16],
+        limit: usize,
+    ) -> Result<Vec<KeyRef>, StoreError> {
+        let mut found = self.inner().before(purpose, id, limit).await?;
+        if self.fault == KeysFault::K7 {
+            let first = found.first().map(|key| key.tenant.clone());
+            found.retain(|key| Some(&key.tenant) == first.as_ref());
+        }
+        Ok(found)
     }
 }

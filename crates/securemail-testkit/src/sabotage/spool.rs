@@ -38,6 +38,8 @@ pub enum SpoolFault {
     S9,
     /// What is full takes no outcomes either.
     S10,
+    /// As if nothing were queued.
+    S11,
 }
 
 /// A spool in memory that breaks one clause.
@@ -191,6 +193,13 @@ impl Spool for SabotagedSpool {
 
     async fn wake(&self, delivery: &DeliveryKey, due: UnixTime) -> Result<(), StoreError> {
         self.inner.wake(delivery, due).await
+    }
+
+    async fn oldest(&self) -> Result<Option<UnixTime>, StoreError> {
+        match self.fault {
+            SpoolFault::S11 => Ok(None),
+            _ => self.inner.oldest().await,
+        }
     }
 
     async fn forget_ended(&self, before: UnixTime) -> Result<usize, StoreError> {
