@@ -1,10 +1,12 @@
 //! Shows what happened to a message as a readable timeline.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use securemail_core::backend::{AuditSink, StoredEvent};
 use securemail_core::ledger::{self, Log, ReadEvent};
+use securemail_core::mail::Reference;
 use securemail_core::vocab::{Address, QueueId, TenantId};
 
 use crate::assemble::{Trouble, open_log};
@@ -58,6 +60,9 @@ async fn find(
     if let Ok(queue) = message.parse::<QueueId>() {
         return Ok(store.of_message(tenant, queue).await?);
     }
+    if let Ok(reference) = message.parse::<Reference>() {
+        return find_by_reference(store, log, tenant, reference).await;
+    }
     let index = match message.parse::<Address>() {
         Ok(address) if !message.contains('<') => log.by_recipient(&address),
         _ => log.by_message_id(message),
@@ -65,6 +70,27 @@ async fn find(
     let mut found = store.find(tenant, index, SHOWN_MAX).await?;
     found.sort_by_key(|event| event.position);
     Ok(found)
+}
+
+/// Everything about the messages that letters and pages call by this reference. It is short: where two
+/// messages share one, both are shown.
+async fn find_by_reference(
+    store: &dyn AuditSink,
+    log: &Log,
+    tenant: &TenantId,
+    reference: Reference,
+) -> Result<Vec<StoredEvent>, Trouble> {
+    let index = log.by_reference(&reference.to_string());
+    let found = store.find(tenant, index, SHOWN_MAX).await?;
+    let messages: BTreeSet<QueueId> = found
+        .iter()
+        .map(|event| Ok(log.read(event)?.queue))
+        .collect::<Result<_, Trouble>>()?;
+    let mut events = Vec::new();
+    for queue in messages {
+        events.extend(store.of_message(tenant, queue).await?);
+    }
+    Ok(events)
 }
 
 fn which_tenant(settings: &Settings, wanted: Option<&str>) -> Result<TenantId, SettingsError> {

@@ -58,7 +58,8 @@ enum Command {
         /// The tenant; may be left out where there is one.
         #[arg(long)]
         tenant: Option<String>,
-        /// The id that the sender was given, an address, or a Message-ID.
+        /// The id that the sender was given, the reference of a letter or a page (K7-4QPD), an address, or
+        /// a Message-ID.
         message: Option<String>,
     },
     /// Look at our own listeners and names as the world sees them: 0 good, 1 wrong, 2 usage, 3 unknown.

@@ -9,8 +9,9 @@ use super::submission::{Screened, try_later};
 use crate::StoreError;
 use crate::backend::{AttemptReport, KeyError, NewEvent, RecipientOutcome};
 use crate::ledger::{Event, EventName, Log};
+use crate::mail::Reference;
 use crate::route::{Decision, Route, Rule};
-use crate::vocab::{Address, Envelope, QueueId, Reply, ReversePath, TenantId};
+use crate::vocab::{Address, Envelope, QueueId, Reply, ReversePath, TenantId, VaultId};
 
 impl Relay {
     /// The log of a tenant.
@@ -147,9 +148,14 @@ impl Relay {
         )
     }
 
-    /// A report about it is on its way to its sender.
+    /// A report about it is on its way to its sender. Its reference finds the message.
     pub(super) fn on_sender_informed(&self, delivery: &Delivery, words: &str) -> Vec<NewEvent> {
-        self.on_happened(EventName::SenderInformed, delivery, words)
+        let reference = Reference::of_vault(VaultId::of(&delivery.lease.delivery));
+        let informed = self
+            .about(EventName::SenderInformed, delivery)
+            .reason(words)
+            .reference(&reference.to_string());
+        self.entries(&delivery.log, [informed])
     }
 
     /// Something happened to it, for a reason in words.

@@ -220,6 +220,13 @@ impl FindBy {
         }
     }
 
+    pub(super) fn reference(reference: &str) -> Self {
+        Self {
+            label: "event/reference",
+            value: reference.to_owned(),
+        }
+    }
+
     pub(super) fn hash(&self, cipher: &crate::seal::RecordCipher) -> KeyedHash {
         cipher.hash(self.label, self.value.as_bytes())
     }
@@ -262,6 +269,12 @@ impl Event {
     pub fn message_id(mut self, id: &str) -> Self {
         self.find_by.push(FindBy::message_id(id));
         self.fact(Fact::MessageId, id.trim())
+    }
+
+    /// What letters and pages call the message by. The event is found by it.
+    pub fn reference(mut self, reference: &str) -> Self {
+        self.find_by.push(FindBy::reference(reference));
+        self
     }
 
     /// The account that handed the message in.

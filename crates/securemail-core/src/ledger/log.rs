@@ -206,6 +206,12 @@ impl Log {
         FindBy::message_id(id).hash(&self.cipher)
     }
 
+    /// Finds events of what letters and pages call a message by.
+    #[must_use]
+    pub fn by_reference(&self, reference: &str) -> KeyedHash {
+        FindBy::reference(reference).hash(&self.cipher)
+    }
+
     fn open(&self, chained: &[u8], sealed: &[u8]) -> Option<Personal> {
         let plain = self.cipher.open(&self.context(chained), sealed).ok()?;
         serde_json::from_slice(&Zeroizing::new(plain)).ok()

@@ -21,7 +21,7 @@ pub use content_free::ContentFree;
 pub use dsn::{Dsn, DsnAction, DsnReason, DsnRecipient};
 pub use language::{Language, UnknownLanguage};
 pub use notice::{Notice, NoticeKind, reason};
-pub use reference::Reference;
+pub use reference::{NoReference, Reference};
 pub use screen::check_submission;
 pub use sender_mail::{Progress, ReturnRoute, SenderMail, SenderNews};
 pub use trace::{Protocol, TlsSession, Trace, duplicate_mark};

@@ -1,6 +1,7 @@
 //! The reference that a sender, a recipient and a help desk can say to each other: `K7-4QPD`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::vocab::VaultId;
 
@@ -26,6 +27,24 @@ impl Reference {
         Self(signs)
     }
 }
+
+impl FromStr for Reference {
+    type Err = NoReference;
+
+    /// As it is written in a mail, or as somebody types what they were told.
+    fn from_str(text: &str) -> Result<Self, NoReference> {
+        let typed = text.bytes().filter(|b| !matches!(b, b'-' | b' '));
+        let signs: Vec<u8> = typed.map(|b| b.to_ascii_uppercase()).take(7).collect();
+        let signs = <[u8; 6]>::try_from(signs).map_err(|_| NoReference)?;
+        let is_known = signs.iter().all(|sign| SIGNS.contains(sign));
+        is_known.then_some(Self(signs)).ok_or(NoReference)
+    }
+}
+
+/// It is not written like a reference.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a reference is written like K7-4QPD")]
+pub struct NoReference;
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

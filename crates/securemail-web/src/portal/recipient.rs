@@ -267,7 +267,13 @@ impl Portal {
         };
         let mut frame = self.frame_of(visitor, &path, &landing.facts);
         frame.error = failing.map(|failing| wrong(visitor, landing, failing));
-        let (status, title, texts) = match landing.step {
+        // What help desks ask for.
+        let reference = format!(
+            "{}: {}",
+            words.say("landing-reference"),
+            Reference::of_vault(landing.facts.id)
+        );
+        let (status, title, mut texts) = match landing.step {
             Step::AskCode => {
                 let page = landing_page(visitor, link, landing, frame);
                 return self.page(visitor, status, &page);
@@ -298,6 +304,7 @@ impl Portal {
                 vec![words.say1("expired-text", "time", &words.moment(landing.until))],
             ),
         };
+        texts.push(reference);
         self.say_in(visitor, status, frame, (title, texts))
     }
 }

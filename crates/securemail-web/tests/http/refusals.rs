@@ -209,6 +209,12 @@ async fn wrong_codes_are_said_in_words_and_lock_at_the_third() {
     assert_eq!(last.status, StatusCode::SEE_OTHER);
     let blocked = browser.get(&format!("/b/{id}")).await;
     assert_eq!(blocked.status, StatusCode::TOO_MANY_REQUESTS);
+    let reference = securemail_core::mail::Reference::of_vault(id);
+    assert!(
+        blocked.text.contains(&format!("Kenmerk: {reference}")),
+        "{}",
+        blocked.text
+    );
     let mut elsewhere = Browser::new(&portal.router);
     elsewhere.address = "198.51.100.1:1".parse().unwrap();
     elsewhere.get(&path_of(&waiting)).await;

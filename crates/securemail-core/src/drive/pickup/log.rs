@@ -7,6 +7,7 @@
 use super::record::Outcome;
 use super::{PickupError, PickupService};
 use crate::ledger::{Event, EventName, Log};
+use crate::mail::Reference;
 use crate::pickup::{Ending, Facts, Loggable, Pickup, Unlogged};
 use crate::vocab::{PhoneNumber, ReversePath, UnixTime};
 
@@ -52,7 +53,9 @@ impl Happened<'_> {
             .recipient(facts.recipient_number, &facts.recipient)
             .sender(&ReversePath::Mailbox(facts.sender.clone()));
         let event = match self {
-            Self::Deposited(digest) => event.content_digest(digest),
+            Self::Deposited(digest) => event
+                .content_digest(digest)
+                .reference(&Reference::of_vault(facts.id).to_string()),
             Self::NumberGiven(phone) => event.phone(phone),
             Self::AddressBlocked
             | Self::CodeFailed(_)
