@@ -43,6 +43,9 @@ pub const CONNECTION_MESSAGES_MAX: u32 = 100;
 pub const RECIPIENTS_MAX: usize = 1000;
 /// Octets of the header of a message; a longer one is not mail but an attack on our memory.
 pub const HEADER_OCTETS_MAX: usize = 256 * 1024;
+/// Wishes in the subject of one message. More than a few recipients with a number each are given in
+/// header fields.
+pub const SUBJECT_TAGS_MAX: usize = 32;
 /// Octets of one command line with its end: 512 of RFC 5321, and room for SIZE and BODY.
 pub const COMMAND_LINE_MAX: usize = 1024;
 /// Octets of an AUTH line (RFC 4954, section 4).

@@ -5,7 +5,9 @@ mod flow_world;
 use flow_world::{
     DAY, HOUR, MINUTE, SECRET, World, address, message, message_with, name, refuses, text,
 };
-use securemail_core::backend::{KeyPurpose, KeyRef, KeyStore, SessionOutcome, Vault, Verdict};
+use securemail_core::backend::{
+    Directory as _, KeyPurpose, KeyRef, KeyStore, SessionOutcome, Vault, Verdict,
+};
 use securemail_core::ledger::EventName;
 use securemail_core::route::{PeerFailure, Route};
 use securemail_core::vocab::{LookupFailure, Profile, RecordKind, Security};
@@ -142,6 +144,99 @@ async fn wishes_for_the_vault_are_granted_and_leave_no_trace() {
     let early = vault.expired(now.plus(6 * DAY), 10).await.unwrap();
     let late = vault.expired(now.plus(8 * DAY), 10).await.unwrap();
     assert_eq!((early.len(), late.len()), (0, 1), "kept for a week");
+}
+
+/// The flow of a tenant that wants tags in subjects read.
+async fn tagging() -> World {
+    let world = world().await;
+    let tenant = securemail_core::vocab::Tenant {
+        subject_tags: true,
+        ..flow_world::tenant()
+    };
+    world.directory.put_tenant(&tenant).await.unwrap();
+    world
+}
+
+/// A message with this subject.
+fn titled(subject: &str, to: &[&str]) -> securemail_core::drive::Submission {
+    let octets = format!(
+        "From: Jan <jan@gemeente.example>\r\nTo: {}\r\nSubject: {subject}\r\n\
+         Thread-Topic: {subject}\r\nDate: Sat, 21 Nov 2026 12:00:00 +0000\r\n\r\n{SECRET}\r\n",
+        to.join(", ")
+    );
+    flow_world::submission("jan@gemeente.example", to, &octets)
+}
+
+#[tokio::test]
+async fn wishes_in_the_subject_are_granted_and_leave_no_trace() {
+    let world = tagging().await;
+    let subject = "uw [Veilig] aanvraag [sms:+31 6 87654321] [keep:7d] [language:nl]";
+    assert_eq!(world.submit(titled(subject, &[EVA])).await.code(), 250);
+    world.work().await;
+    assert!(world.got(EVA).is_empty(), "the vault was wished");
+    let told = world.told(EVA);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("eindigt op 21."), "{}", told[0]);
+    let now = world.now();
+    let vault = world.vault.inner();
+    assert_eq!(vault.expired(now.plus(8 * DAY), 10).await.unwrap().len(), 1);
+    let subject = "[direct] [EXTERN] uw aanvraag [sms:+31687654321]";
+    assert_eq!(world.submit(titled(subject, &[EVA])).await.code(), 250);
+    let got = world.got(EVA);
+    let mail = text(&got[0].octets);
+    assert!(
+        mail.contains("\r\nSubject: [EXTERN] uw aanvraag\r\n"),
+        "{mail}"
+    );
+    assert!(
+        mail.contains("\r\nThread-Topic: [EXTERN] uw aanvraag\r\n"),
+        "{mail}"
+    );
+    assert!(!mail.contains("687654321"), "{mail}");
+}
+
+#[tokio::test]
+async fn a_tag_that_cannot_be_read_refuses_and_a_field_stands_before_a_tag() {
+    let world = tagging().await;
+    for subject in [
+        "[sms:0612345678] uitslag",
+        "[sms:ole@open.example] uitslag",
+        "[keep:91d] uitslag",
+        "[taal:xx] uitslag",
+        "[direct] [secure] uitslag",
+        "=?utf-8?q?=5Bsms=3A12=5D_uitslag?=",
+    ] {
+        let reply = world.submit(titled(subject, &[EVA])).await;
+        assert_eq!(reply.code(), 550, "{subject}: {reply}");
+        assert!(!reply.text().contains("0612345678"), "{reply}");
+    }
+    let many = "[secure]".repeat(33);
+    assert_eq!(world.submit(titled(&many, &[EVA])).await.code(), 550);
+    let two = world
+        .submit(titled("[sms:+31612345678] x", &[EVA, OLE]))
+        .await;
+    assert_eq!(two.code(), 550, "whose number is it? {two}");
+    assert_eq!(world.transport.attempts(), 0);
+    let fields = "Subject: [secure] x\r\nX-Securemail-Delivery: direct\r\n";
+    let octets = format!(
+        "From: Jan <jan@gemeente.example>\r\nTo: {EVA}\r\n{fields}\
+         Date: Sat, 21 Nov 2026 12:00:00 +0000\r\n\r\n{SECRET}\r\n"
+    );
+    let direct = flow_world::submission("jan@gemeente.example", &[EVA], &octets);
+    assert_eq!(world.submit(direct).await.code(), 250);
+    assert_eq!(world.got(EVA).len(), 1);
+}
+
+#[tokio::test]
+async fn without_the_setting_a_subject_is_left_alone() {
+    let world = world().await;
+    let subject = "[secure] [sms:12] uw aanvraag";
+    assert_eq!(world.submit(titled(subject, &[EVA])).await.code(), 250);
+    let mail = text(&world.got(EVA)[0].octets);
+    assert!(
+        mail.contains(&format!("\r\nSubject: {subject}\r\n")),
+        "{mail}"
+    );
 }
 
 #[tokio::test]

@@ -76,6 +76,7 @@ fn tenant(settings: &Settings, section: &TenantSection) -> Result<Tenant, Settin
         languages: section.languages.clone(),
         lists: section.lists.clone(),
         forget_link: section.forget_link,
+        subject_tags: section.subject_tags,
         retention: days("retention_days", settings.vault.retention_days)?,
         grace: days("grace_days", settings.vault.grace_days)?,
     })

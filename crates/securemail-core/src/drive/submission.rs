@@ -128,7 +128,7 @@ impl Relay {
             .await
             .map_err(|error| error.reply())?;
         mail::check_submission(&view, &envelope, &account, &tenant)?;
-        let wished = Wished::read(&view)?;
+        let (view, wished) = Wished::read(view, &envelope, &tenant)?;
         let wished = wished.with_vault(self.scan(&envelope, &*content).await?)?;
         let submitted = sha256(&*content).await.map_err(|_| try_later())?;
         let resubmission = view

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{DeliveryWish, HeaderView, Language, Wishes};
-use crate::vocab::{Address, DnsName, EnhancedStatus, PhoneNumber, Profile, Reply, Tenant};
+use crate::vocab::{
+    Address, DnsName, EnhancedStatus, Envelope, PhoneNumber, Profile, Reply, Tenant,
+};
 
 /// What a sender asked for one message. Sealed with the item, and gone with it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -31,12 +33,25 @@ struct GivenNumber {
 }
 
 impl Wished {
-    /// Reads the wishes of a message.
+    /// Reads the wishes of a message: the header with which it goes on, and what they ask. What a field
+    /// says stands before what the subject says.
     ///
     /// # Errors
     /// The refusal of a wish that cannot be read or granted: none is dropped in silence.
-    pub(super) fn read(view: &HeaderView) -> Result<Self, Reply> {
-        let wishes = Wishes::read(view)?;
+    pub(super) fn read(
+        view: HeaderView,
+        envelope: &Envelope,
+        tenant: &Tenant,
+    ) -> Result<(HeaderView, Self), Reply> {
+        let wishes = Wishes::read(&view)?;
+        if !tenant.subject_tags {
+            return Ok((view, Self::granted(wishes)?));
+        }
+        let (view, tags) = Wishes::take_tags(&view, &envelope.recipients)?;
+        Ok((view, Self::granted(wishes.or(tags))?))
+    }
+
+    fn granted(wishes: Wishes) -> Result<Self, Reply> {
         if wishes.delivery == Some(DeliveryWish::Registered) {
             return Err(refuse(
                 "registered mail is not offered here yet; write X-Securemail-Delivery: portal",

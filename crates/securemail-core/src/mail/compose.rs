@@ -222,7 +222,7 @@ fn unstructured(text: &str) -> String {
 }
 
 /// RFC 2047, section 2: words of at most 75 characters, each of whole characters, one a line.
-fn encoded_words(text: &str) -> String {
+pub(super) fn encoded_words(text: &str) -> String {
     let mut words = Vec::new();
     let mut word = String::new();
     for c in text.chars() {

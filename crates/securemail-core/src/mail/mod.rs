@@ -10,6 +10,7 @@ mod reference;
 mod screen;
 mod sender_mail;
 pub mod sms;
+mod subject_tags;
 mod trace;
 pub mod verp;
 mod view;

@@ -115,6 +115,16 @@ impl HeaderView {
         })
     }
 
+    /// The same message with these fields in front of its body.
+    pub(super) fn rewritten(&self, octets: Bytes) -> Result<Self, HeaderError> {
+        let fields = split_fields(&octets)?;
+        Ok(Self {
+            octets,
+            fields,
+            body_offset: self.body_offset,
+        })
+    }
+
     /// The fields as they were written, without the empty line behind them.
     #[must_use]
     pub const fn octets(&self) -> &Bytes {

@@ -132,7 +132,7 @@ fn profile(value: &str) -> Option<Profile> {
 }
 
 /// A recipient and its number. People write numbers with spaces and hyphens; the country is needed.
-fn phone(to: &str, number: &str) -> Option<(Address, PhoneNumber)> {
+pub(super) fn phone(to: &str, number: &str) -> Option<(Address, PhoneNumber)> {
     let number: String = number
         .chars()
         .filter(|c| !matches!(c, ' ' | '-' | '.'))
@@ -141,7 +141,7 @@ fn phone(to: &str, number: &str) -> Option<(Address, PhoneNumber)> {
 }
 
 /// A whole number of days in ISO 8601: `P30D`; 90 at most.
-fn days(value: &str) -> Option<Duration> {
+pub(super) fn days(value: &str) -> Option<Duration> {
     let number = value.trim().strip_prefix('P')?.strip_suffix('D')?;
     let days: u64 = number.parse().ok()?;
     (1..=RETENTION_DAYS_MAX)
@@ -170,7 +170,7 @@ fn unreadable(field: &Field<'_>, form: &str) -> Reply {
     ))
 }
 
-fn refuse(text: &str) -> Reply {
+pub(super) fn refuse(text: &str) -> Reply {
     Reply::new(550, Some(EnhancedStatus::new(5, 6, 0)), text)
 }
 

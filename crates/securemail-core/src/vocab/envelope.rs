@@ -58,6 +58,9 @@ pub struct Tenant {
     pub lists: Vec<Address>,
     /// Forget the link once the notice was taken; a bounced notice then bounces the message.
     pub forget_link: bool,
+    /// Wishes are read from the subject too, `[secure]`, and taken out of it.
+    #[serde(default)]
+    pub subject_tags: bool,
     /// How long vault messages are kept; 90 days at most.
     pub retention: Duration,
     /// How long a message stays open after pickup; 1 to 90 days, never past retention.

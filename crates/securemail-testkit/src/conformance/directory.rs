@@ -122,6 +122,7 @@ fn acme(name: &str) -> Tenant {
         languages: vec!["nl".to_owned()],
         lists: vec!["all@example.org".parse().expect("an address")],
         forget_link: false,
+        subject_tags: false,
         retention: Duration::from_secs(30 * 86_400),
         grace: Duration::from_secs(7 * 86_400),
     }

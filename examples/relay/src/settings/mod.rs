@@ -281,6 +281,8 @@ pub struct TenantSection {
     #[serde(default)]
     pub evidence: Evidence,
     #[serde(default)]
+    pub subject_tags: bool,
+    #[serde(default)]
     pub account: Vec<AccountSection>,
     #[serde(default)]
     pub dkim: Vec<DkimSection>,

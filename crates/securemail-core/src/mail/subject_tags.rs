@@ -1,0 +1,200 @@
+//! Wishes in the subject, for senders whose program can write no header field: `[secure]`,
+//! `[sms:+31612345678]`, `[keep:30d]`.
+//!
+//! They are taken out before anything is signed, stored or handed on. A tag that begins like one of ours
+//! and cannot be read refuses the message: a wish for more care is never dropped, and a number never
+//! reaches somebody else. Other words in brackets stay as they are.
+
+use mail_parser::HeaderValue;
+use mail_parser::parsers::MessageStream;
+
+use super::compose::encoded_words;
+use super::wishes::{DeliveryWish, Wishes, days, phone, refuse};
+use super::{Field, HeaderView};
+use crate::limits::SUBJECT_TAGS_MAX;
+use crate::vocab::{Address, Reply};
+
+impl Wishes {
+    /// Takes the wishes out of a header's subject: the header without them, and what they ask of a
+    /// message to `recipients`.
+    ///
+    /// # Errors
+    /// The refusal, which shows the right form and repeats nothing personal.
+    pub fn take_tags(
+        view: &HeaderView,
+        recipients: &[Address],
+    ) -> Result<(HeaderView, Self), Reply> {
+        let mut wishes = Self::default();
+        let mut octets = Vec::with_capacity(view.octets().len());
+        let mut count = 0;
+        for field in view.fields() {
+            let (rest, tags) = if REPEATS_SUBJECT.iter().any(|name| field.is(name)) {
+                split(&decoded(&field))
+            } else {
+                (String::new(), Vec::new())
+            };
+            if tags.is_empty() {
+                octets.extend_from_slice(field.raw());
+                continue;
+            }
+            count += tags.len();
+            if count > SUBJECT_TAGS_MAX {
+                return Err(refuse("the subject has too many tags; write header fields"));
+            }
+            for tag in tags {
+                wishes.take_tag(tag, recipients)?;
+            }
+            octets.extend_from_slice(written(field.name(), &rest).as_bytes());
+        }
+        let view = view.rewritten(octets.into()).map_err(|e| e.reply())?;
+        Ok((view, wishes))
+    }
+
+    /// These, and where they say nothing `others`.
+    #[must_use]
+    pub fn or(mut self, others: Self) -> Self {
+        let is_known = |to: &Address| {
+            let known = self.phones.iter();
+            known
+                .map(|(known, _)| known.canonical())
+                .any(|known| known == to.canonical())
+        };
+        let mut phones = others.phones;
+        phones.retain(|(to, _)| !is_known(to));
+        self.phones.extend(phones);
+        Self {
+            delivery: self.delivery.or(others.delivery),
+            phones: self.phones,
+            retention: self.retention.or(others.retention),
+            language: self.language.or(others.language),
+            profile: self.profile.or(others.profile),
+        }
+    }
+
+    fn take_tag(&mut self, tag: Tag, recipients: &[Address]) -> Result<(), Reply> {
+        match tag {
+            Tag::Delivery(wish) => set(&mut self.delivery, wish),
+            Tag::Keep(time) => {
+                let time = days(&format!("P{}", time.to_ascii_uppercase()));
+                set(&mut self.retention, time.ok_or_else(|| unreadable(KEEP))?)
+            }
+            Tag::Language(language) => {
+                let language = language.parse().map_err(|_| unreadable(LANGUAGE))?;
+                set(&mut self.language, language)
+            }
+            Tag::Phone(text) => {
+                let entry = match (text.split_once('='), recipients) {
+                    (Some((to, number)), _) => phone(to, number),
+                    (None, [only]) => phone(&only.to_string(), &text),
+                    (None, _) => None,
+                };
+                let entry = entry.ok_or_else(|| unreadable(SMS))?;
+                // The subject may stand in two fields.
+                if !self.phones.contains(&entry) {
+                    self.phones.push(entry);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A tag of ours.
+#[derive(Debug)]
+enum Tag {
+    Delivery(DeliveryWish),
+    Keep(String),
+    Language(String),
+    Phone(String),
+}
+
+impl Tag {
+    /// What stands between brackets, if it is one of ours.
+    fn read(inner: &str) -> Option<Self> {
+        let inner = inner.trim().to_ascii_lowercase();
+        let (name, value) = match inner.split_once(':') {
+            Some((name, value)) => (name.trim(), Some(value.trim().to_owned())),
+            None => (inner.as_str(), None),
+        };
+        match (name, value) {
+            ("secure" | "veilig", None) => Some(Self::Delivery(DeliveryWish::Vault)),
+            ("registered" | "aangetekend", None) => Some(Self::Delivery(DeliveryWish::Registered)),
+            ("direct", None) => Some(Self::Delivery(DeliveryWish::Direct)),
+            ("sms", Some(value)) => Some(Self::Phone(value)),
+            ("keep" | "bewaar", Some(value)) => Some(Self::Keep(value)),
+            ("language" | "taal", Some(value)) => Some(Self::Language(value)),
+            _ => None,
+        }
+    }
+}
+
+/// A text without its tags, and the tags.
+fn split(text: &str) -> (String, Vec<Tag>) {
+    let (mut kept, mut tags, mut rest) = (String::new(), Vec::new(), text);
+    while let Some((before, inside)) = rest.split_once('[') {
+        kept.push_str(before);
+        let found = inside
+            .split_once(']')
+            .and_then(|(inner, after)| Some((Tag::read(inner)?, after)));
+        let Some((tag, after)) = found else {
+            kept.push('[');
+            rest = inside;
+            continue;
+        };
+        tags.push(tag);
+        let joins = kept.is_empty() || kept.ends_with(' ');
+        rest = if joins { after.trim_start() } else { after };
+    }
+    kept.push_str(rest);
+    (kept.trim().to_owned(), tags)
+}
+
+/// The text of a field, its encoded words read (RFC 2047).
+fn decoded(field: &Field<'_>) -> String {
+    let unfolded = field.text() + "\n";
+    match MessageStream::new(unfolded.as_bytes()).parse_unstructured() {
+        HeaderValue::Text(text) => text.into_owned(),
+        _ => String::new(),
+    }
+}
+
+/// A field as it goes on. `=?` in its text would be read as an encoded word.
+fn written(name: &str, text: &str) -> String {
+    let is_plain = |c: char| c == ' ' || c.is_ascii_graphic();
+    let fits = name.len() + text.len() <= LINE_MAX;
+    if fits && text.chars().all(is_plain) && !text.contains("=?") {
+        return format!("{name}: {text}\r\n");
+    }
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    format!("{name}: {}\r\n", encoded_words(&text))
+}
+
+/// Keeps a wish that may be said once; the same again is no harm.
+fn set<T: PartialEq>(place: &mut Option<T>, value: T) -> Result<(), Reply> {
+    match place {
+        Some(earlier) if *earlier != value => {
+            Err(refuse("two tags of the subject contradict; write one"))
+        }
+        Some(_) | None => {
+            *place = Some(value);
+            Ok(())
+        }
+    }
+}
+
+fn unreadable(form: &str) -> Reply {
+    refuse(&format!(
+        "a tag of the subject cannot be read; write it as: {form}"
+    ))
+}
+
+/// Fields that hold the subject; mail programs copy it into the second.
+const REPEATS_SUBJECT: [&str; 2] = ["Subject", "Thread-Topic"];
+const KEEP: &str = "[keep:30d], for 1 to 90 days";
+const LANGUAGE: &str = "[language:nl] or [language:en]";
+const SMS: &str = "[sms:+31612345678], or with several recipients [sms:name@domain=+31612345678]";
+/// What a line has room for (RFC 5322, section 2.1.1), less the colon and the space.
+const LINE_MAX: usize = 76;
