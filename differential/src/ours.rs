@@ -110,6 +110,7 @@ impl Ours {
                     hop,
                     reverse_path: ReversePath::Null,
                     recipients: Vec::new(),
+                    demands: securemail_core::vocab::Demands::default(),
                     content: Arc::new(MemoryContent::default()),
                     final_dot: Arc::new(NeverOpen),
                 })

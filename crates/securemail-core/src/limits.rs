@@ -56,6 +56,8 @@ pub const TEXT_LINE_MAX: usize = 1000;
 pub const REPLY_LINE_MAX: usize = 2048;
 /// Lines of one reply.
 pub const REPLY_LINES_MAX: usize = 128;
+/// Boundaries of parts that are followed in one message; a deeper nest is no mail.
+pub const BOUNDARIES_MAX: usize = 64;
 /// Received fields after which a message is taken to loop (RFC 5321, section 6.3).
 pub const RECEIVED_MAX: usize = 100;
 /// Days that a message stays in the vault at most: the promise of the product.

@@ -154,6 +154,10 @@ fn shapes() -> Vec<(&'static str, Vec<u8>)> {
             "From: a@sender.example\r\nSubject: caf\u{e9}\r\n\r\nx\r\n".as_bytes().to_vec(),
         ),
         (
+            "addresses in UTF-8 (RFC 6532)",
+            "From: J\u{f6}rg \u{424} <j\u{f6}rg@sender.example>\r\nTo: \u{43f}\u{440}\u{438}@b\u{fc}cher.example\r\nSubject: \u{20ac}\r\n \u{e9}\r\n\r\n\u{20ac}\r\n".as_bytes().to_vec(),
+        ),
+        (
             "several fields of one name",
             b"To: b@rcpt.example\r\nList-Id: <1.x.example>\r\nFrom: a@sender.example\r\nlist-id: <2.x.example>\r\n\r\nx\r\n".to_vec(),
         ),

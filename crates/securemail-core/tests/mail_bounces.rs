@@ -38,6 +38,15 @@ fn a_permanent_failure_is_read_however_it_is_written() {
 }
 
 #[test]
+fn a_failure_is_read_from_a_report_in_utf8_too() {
+    let ascii = String::from_utf8(recipient("Action: failed", "Status: 5.1.1")).unwrap();
+    let global = ascii
+        .replace("message/delivery-status", "message/global-delivery-status")
+        .replace("rfc822; jan@", "utf-8; j\u{f6}rg@");
+    assert!(is_permanent_failure(global.as_bytes()));
+}
+
+#[test]
 fn what_is_not_permanent_or_not_said_is_no_failure() {
     for (action, status) in [
         ("Action: delayed", "Status: 5.1.1"),

@@ -398,6 +398,57 @@ fn a_dsn_has_the_fields_of_rfc_3464_and_no_message() {
     assert!(raw.contains("Auto-Submitted: auto-replied\r\n"));
 }
 
+/// The status part of a notification to `to` about `about`, and the name of its type.
+fn status_part(to: &str, about: &str) -> (String, String) {
+    let mut facts = facts();
+    facts.to = Address::parse(to).unwrap();
+    let about = Address::parse(about).unwrap();
+    let recipients = [DsnRecipient {
+        address: &about,
+        action: DsnAction::Failed,
+        reason: DsnReason::AddressLetters,
+        status: EnhancedStatus::new(5, 6, 7),
+        host: None,
+        reply: None,
+        last_attempt: None,
+    }];
+    let mail = Dsn {
+        head: facts.head(Language::English, "Org"),
+        reference: facts.reference,
+        received: NOW,
+        route: ReturnRoute::Authenticated,
+        recipients: &recipients,
+    }
+    .mail();
+    let text = String::from_utf8(mail.octets().to_vec()).unwrap();
+    assert_eq!(
+        text.is_ascii(),
+        to.is_ascii(),
+        "no more than the way to its reader needs"
+    );
+    let (_, part) = text.split_once("Content-Type: message/").unwrap();
+    let (kind, status) = part.split_once("\r\n\r\n").unwrap();
+    (kind.to_owned(), status.to_owned())
+}
+
+#[test]
+fn a_dsn_writes_addresses_in_utf8_as_rfc_6533_has_it() {
+    let (kind, status) = status_part("jan@rcpt.example", "j\u{f6}+\u{1f600}@b\u{fc}cher.example");
+    assert_eq!(kind, "delivery-status");
+    let line = "Final-Recipient: utf-8; j\\x{F6}\\x{2B}\\x{1F600}@xn--bcher-kva.example\r\n";
+    assert!(status.contains(line), "{status}");
+    let (kind, status) = status_part("j\u{e1}n@rcpt.example", "j\u{f6}@b\u{fc}cher.example");
+    assert_eq!(kind, "global-delivery-status");
+    let line = "Final-Recipient: utf-8; j\u{f6}@xn--bcher-kva.example\r\n";
+    assert!(status.contains(line), "{status}");
+    let (kind, status) = status_part("j\u{e1}n@rcpt.example", "jo@rcpt.example");
+    assert_eq!(kind, "global-delivery-status");
+    assert!(
+        status.contains("Final-Recipient: rfc822; jo@rcpt.example\r\n"),
+        "{status}"
+    );
+}
+
 #[test]
 fn links_are_urls_and_nothing_else() {
     for url in [

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use securemail_core::backend::{
-    CachedPolicy, DomainHistory, FetchError, FetchedPolicy, HostHistory, RecipientOutcome,
+    CachedPolicy, DomainHistory, FetchError, FetchedPolicy, HostHistory, Lack, RecipientOutcome,
     SessionOutcome, Span, TransportPolicy, VantageView,
 };
 use securemail_core::route::{
@@ -30,10 +30,9 @@ const ACCEPTED: UnixTime = UnixTime::from_secs(1_767_225_600);
 /// intake keeps them, or they forbid something that there is no code for.
 const ELSEWHERE: &[&str] = &[
     "MX-22", "MX-23", "M-", "P-06", "P-17", "P-20", "P-21", "P-22", "P-23", "P-25", "P-27", "P-29",
-    "X-14", "X-15", "X-16", "C-02", "C-03", "C-06", "C-09", "C-10", "C-11", "C-12", "C-13", "C-14",
+    "X-14", "X-16", "C-02", "C-03", "C-06", "C-09", "C-10", "C-11", "C-12", "C-13", "C-14",
     "CE-02", "CE-05", "CE-06", "CE-07", "CE-10", "CE-11", "CE-12", "CE-13", "CE-15", "CE-16",
-    "CE-17", "R-01", "R-04", "R-06", "R-07", "R-08", "R-11", "R-12", "G-01", "G-07", "G-08",
-    "G-09", "F-01",
+    "CE-17", "R-01", "R-04", "R-11", "R-12", "G-01", "G-07", "G-08", "G-09", "F-01",
 ];
 
 #[test]
@@ -121,6 +120,8 @@ struct Case {
     vault_required: bool,
     no_vault: bool,
     consent: bool,
+    require_tls: bool,
+    utf8_recipient: bool,
     notice: bool,
     notice_profile: Profile,
     answers: BTreeMap<Question, Answer>,
@@ -150,6 +151,8 @@ impl Case {
             ["sender", "consents"] => self.consent = true,
             ["stable-for", time] => self.settings.stable_for = duration(time),
             ["asked-again", ago] => self.confirmed = Some((*ago).to_owned()),
+            ["requiretls"] => self.require_tls = true,
+            ["recipient", "in", "utf-8"] => self.utf8_recipient = true,
             ["notice"] => self.notice = true,
             ["notice", "as", "strictly"] => {
                 self.notice = true;
@@ -318,7 +321,10 @@ impl Case {
             "injected" => (SessionOutcome::Injected, None),
             "tls-failed" => (SessionOutcome::TlsFailed(text()), None),
             "unreachable" => (SessionOutcome::Unreachable(text()), None),
-            "incapable" => (SessionOutcome::Incapable(text()), None),
+            "incapable" => (SessionOutcome::Incapable(Lack::Size(10)), None),
+            "no-8bitmime" => (SessionOutcome::Incapable(Lack::EightBitMime), None),
+            "no-requiretls" => (SessionOutcome::Incapable(Lack::RequireTls), None),
+            "no-smtputf8" => (SessionOutcome::Incapable(Lack::SmtpUtf8), None),
             "called-off" => (SessionOutcome::CalledOff, None),
             "not-tried" => (SessionOutcome::Completed, Some(RecipientOutcome::NotTried)),
             "unconfirmed" => (
@@ -371,6 +377,8 @@ impl Case {
             vault_possible: !self.no_vault,
             divert_on_downgrade: self.consent,
             refusal: None,
+            require_tls: self.require_tls,
+            utf8_recipient: self.utf8_recipient,
         };
         let mut evidence =
             Evidence::new(self.name(), self.profile, message).with_port(self.port.unwrap_or(25));

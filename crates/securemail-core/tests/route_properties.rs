@@ -12,7 +12,7 @@ use securemail_core::backend::{
 use securemail_core::route::{
     Ask, AskReply, AttemptEvidence, Authentication, Authority, Decision, DeferClass, Effect,
     Evidence, Inquiry, MessageFacts, NoticeRoute, PolicySettings, Route, Rule, StandardPolicy,
-    Step, VaultReason, learn, notice_route, usable,
+    Step, Subject, VaultReason, learn, notice_route, usable,
 };
 use securemail_core::vocab::{Answer, Mx, MxTarget, Outcome, Profile, Reply, Security};
 
@@ -168,7 +168,12 @@ proptest! {
             Rule::Mx08 | Rule::Mx12 => is_confirmed,
             Rule::G10 => world.age >= Duration::from_secs(5 * 86_400),
             Rule::R03 | Rule::R13 => refused,
-            Rule::R05 => incapable && !world.vault_possible,
+            Rule::R05 | Rule::R07 => incapable && (!world.vault_possible || world.require_tls),
+            Rule::R06 => {
+                incapable && (!world.vault_possible || world.utf8_recipient || world.require_tls)
+            }
+            Rule::R08 => incapable,
+            Rule::X15 => world.require_tls && world.age >= Duration::from_secs(900),
             other => panic!("{other} bounces"),
         };
         prop_assert!(cause, "{decision}");
@@ -203,6 +208,31 @@ proptest! {
             prop_assert!(world.profile != Profile::DaneOnly || (is_dane && !hop.must_name_domain));
             prop_assert!(!hop.addresses.is_empty());
         }
+    }
+
+    #[test]
+    fn requiretls_goes_to_hosts_that_dnssec_or_an_enforced_policy_names_and_never_to_the_vault(
+        world in world(),
+    ) {
+        if !world.require_tls {
+            return Ok(());
+        }
+        let (evidence, decision) = world.decide();
+        prop_assert!(!matches!(decision.route, Route::Vault { .. }), "{decision}");
+        let Route::Deliver(hops) = &decision.route else { return Ok(()) };
+        for hop in hops {
+            let enforced = decision.findings.iter().any(|finding| {
+                finding.rule == Rule::X15
+                    && finding.effect == Effect::Note
+                    && finding.subject == Subject::Host(hop.host.clone())
+            });
+            prop_assert!(enforced, "{decision}");
+            prop_assert!(hop.authority >= Authority::MtaSts, "{decision}");
+        }
+        let mut lax = evidence;
+        lax.message.require_tls = false;
+        let without = StandardPolicy::default().decide(&lax, world.now());
+        prop_assert!(matches!(without.route, Route::Deliver(_)), "a demand opens no way: {without}");
     }
 
     #[test]

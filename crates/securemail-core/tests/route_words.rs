@@ -521,3 +521,28 @@ fn networks_are_read_and_compared_by_prefix() {
         assert!(wrong.parse::<Network>().is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn a_demand_for_requiretls_is_explained_with_what_would_fulfil_it() {
+    let decide = |after: Duration| {
+        let mut unsigned = evidence();
+        unsigned.message.require_tls = true;
+        for asked in &mut unsigned.dns {
+            asked.answer.security = Security::Insecure;
+        }
+        StandardPolicy::default().decide(&unsigned, NOW.plus(after))
+    };
+    let held = decide(Duration::ZERO).sentence();
+    assert!(
+        held.contains("REQUIRETLS") && held.contains("goes back"),
+        "{held}"
+    );
+    assert!(!held.contains("vault"), "{held}");
+    let over = decide(Duration::from_secs(900));
+    assert!(over.sentence().contains("(5.7.30)"), "{over}");
+    let advice = over.advice();
+    assert!(
+        advice.iter().any(|text| text.contains("mode enforce")),
+        "{advice:?}"
+    );
+}

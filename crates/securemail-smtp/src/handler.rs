@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use securemail_core::vocab::{Account, Address, Content, Envelope, Reply, ReversePath, UnixTime};
+use securemail_core::vocab::{
+    Account, Address, Content, Demands, Envelope, Reply, ReversePath, UnixTime,
+};
 
 /// Answers MAIL, RCPT and the end of DATA.
 ///
@@ -37,6 +39,8 @@ pub struct Submission {
     pub account: Account,
     /// From whom and for whom.
     pub envelope: Envelope,
+    /// What MAIL asked for: SMTPUTF8, REQUIRETLS.
+    pub demands: Demands,
     /// The octets between DATA and the final dot, dots unstuffed: whole lines, each ending in CRLF.
     pub content: Arc<dyn Content>,
     /// When the end of data came.
@@ -78,6 +82,8 @@ pub struct TransactionFacts {
     pub recipients: Vec<Address>,
     /// SIZE of MAIL (RFC 1870), if it was given. A claim, not a fact.
     pub declared_size: Option<u64>,
+    /// What MAIL asked for: SMTPUTF8, REQUIRETLS.
+    pub demands: Demands,
 }
 
 impl fmt::Debug for Submission {

@@ -17,7 +17,7 @@ use securemail_core::mail::{
 };
 use securemail_core::route::{Authority, Hop, PeerFailure};
 use securemail_core::secret::SecretText;
-use securemail_core::vocab::{Address, DnsName, QueueId, ReversePath, UnixTime, VaultId};
+use securemail_core::vocab::{Address, Demands, DnsName, QueueId, ReversePath, UnixTime, VaultId};
 use securemail_testkit::ca::{Issued, TestCa};
 
 const PASSWORD: &str = "correct horse";
@@ -55,6 +55,7 @@ fn attempt(mx: &Mx, login: Option<Login>) -> ReturnAttempt {
         login,
         reverse_path: ReversePath::Null,
         recipient: Address::parse("ward@clinic.test").unwrap(),
+        demands: Demands::default(),
         mail: letter(),
     }
 }

@@ -49,11 +49,12 @@ async fn clear_text_offers_starttls_and_nothing_that_needs_it() {
         "SIZE 62914560",
         "8BITMIME",
         "ENHANCEDSTATUSCODES",
+        "SMTPUTF8",
         "STARTTLS",
     ] {
         assert!(offer.contains(keyword), "{keyword} in {offer}");
     }
-    for keyword in ["AUTH", "CHUNKING", "SMTPUTF8"] {
+    for keyword in ["AUTH", "REQUIRETLS", "BINARYMIME"] {
         assert!(!offer.contains(keyword), "{keyword} in {offer}");
     }
     for line in [
@@ -119,7 +120,8 @@ async fn parameters_and_paths_that_are_not_understood_are_refused() {
     let server = start().await;
     let mut raw = server.connector().await;
     for (line, reply) in [
-        ("MAIL FROM:<a@clinic.test> SMTPUTF8", "555 5.5.4"),
+        ("MAIL FROM:<a@clinic.test> SMTPUTF8=YES", "501 5.5.4"),
+        ("MAIL FROM:<a@clinic.test> REQUIRETLS=YES", "501 5.5.4"),
         ("MAIL FROM:<a@clinic.test> RET=FULL", "555 5.5.4"),
         ("MAIL FROM:<a@clinic.test> BODY=BINARYMIME", "501 5.5.4"),
         ("MAIL FROM:<a@clinic.test> SIZE=x", "501 5.5.4"),

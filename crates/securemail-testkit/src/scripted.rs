@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use securemail_core::backend::Lack;
 use securemail_core::backend::{
     Attempt, AttemptReport, Clock, FetchError, FetchedPolicy, NoticeAttempt, NoticeTransport,
     PolicyFetcher, RecipientOutcome, Resolver, ReturnAttempt, ReturnOutcome, ReturnTransport,
@@ -18,8 +19,8 @@ use securemail_core::backend::{
 };
 use securemail_core::route::{Authentication, Hop, Matched, PeerProof, Strength};
 use securemail_core::vocab::{
-    Address, Answer, DnsName, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Reply,
-    Security, Tlsa, UnixTime,
+    Address, Answer, Demands, DnsName, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind,
+    Reply, RequireTls, Security, Tlsa, UnixTime,
 };
 
 use crate::memory::{collect, lock};
@@ -196,6 +197,8 @@ pub struct HostScript {
     pub others: RecipientOutcome,
     /// Refusals and deferrals come to the end of data, not to RCPT.
     pub answers_at_dot: bool,
+    /// What it does not offer to messages that need it: `SmtpUtf8`, `RequireTls`.
+    pub lacks: Vec<Lack>,
 }
 
 impl HostScript {
@@ -215,6 +218,7 @@ impl HostScript {
             recipients: BTreeMap::new(),
             others,
             answers_at_dot: false,
+            lacks: Vec::new(),
         }
     }
 
@@ -237,11 +241,28 @@ impl HostScript {
         }
     }
 
+    /// The same, without this extension.
+    #[must_use]
+    pub fn without(mut self, lack: Lack) -> Self {
+        self.lacks.push(lack);
+        self
+    }
+
     /// The same, except for this recipient.
     #[must_use]
     pub fn except(mut self, recipient: &str, outcome: RecipientOutcome) -> Self {
         self.recipients.insert(recipient.to_owned(), outcome);
         self
+    }
+
+    /// What it lacks for a message with these demands.
+    fn lack(&self, demands: Demands) -> Option<Lack> {
+        let is_needed = |lack: &Lack| match lack {
+            Lack::RequireTls => demands.require_tls == RequireTls::Always,
+            Lack::SmtpUtf8 => demands.smtp_utf8,
+            Lack::EightBitMime | Lack::Size(_) => true,
+        };
+        self.lacks.iter().copied().find(is_needed)
     }
 
     fn outcome(&self, recipient: &Address) -> RecipientOutcome {
@@ -267,6 +288,8 @@ pub struct Delivered {
     pub octets: Bytes,
     /// Its end of data was answered.
     pub confirmed: bool,
+    /// What was said of it in MAIL.
+    pub demands: Demands,
 }
 
 /// Hosts that do as told, for messages and for notices. A host that was told nothing cannot be reached.
@@ -368,12 +391,13 @@ impl ScriptedTransport {
         }
     }
 
-    fn keep(&self, host: &DnsName, recipient: &Address, octets: &Bytes, confirmed: bool) {
+    fn keep(&self, attempt: &Attempt, recipient: &Address, octets: &Bytes, confirmed: bool) {
         lock(&self.delivered).push(Delivered {
-            host: host.clone(),
+            host: attempt.hop.host.clone(),
             recipient: recipient.clone(),
             octets: octets.clone(),
             confirmed,
+            demands: attempt.demands,
         });
     }
 }
@@ -389,6 +413,12 @@ impl Transport for ScriptedTransport {
         self.wait(script.before_dot).await;
         if let Some(outcome) = script.ends {
             return self.report(host, began, outcome);
+        }
+        if let Some(lack) = script.lack(attempt.demands) {
+            return AttemptReport {
+                proof: Some(proof(&attempt.hop)),
+                ..self.report(host, began, SessionOutcome::Incapable(lack))
+            };
         }
         let outcomes: Vec<RecipientOutcome> = attempt
             .recipients
@@ -411,8 +441,8 @@ impl Transport for ScriptedTransport {
         }
         for (recipient, outcome) in attempt.recipients.iter().zip(&outcomes) {
             match outcome {
-                RecipientOutcome::HandedOver(_) => self.keep(host, recipient, &octets, true),
-                RecipientOutcome::Unconfirmed => self.keep(host, recipient, &octets, false),
+                RecipientOutcome::HandedOver(_) => self.keep(&attempt, recipient, &octets, true),
+                RecipientOutcome::Unconfirmed => self.keep(&attempt, recipient, &octets, false),
                 RecipientOutcome::Deferred(_)
                 | RecipientOutcome::NotTried
                 | RecipientOutcome::Refused(_) => {}
@@ -435,7 +465,12 @@ impl NoticeTransport for ScriptedTransport {
         let script = told.unwrap_or_else(|| HostScript::ends(unreachable_host()));
         self.wait(script.before_dot.saturating_add(script.after_dot))
             .await;
-        if let Some(outcome) = script.ends {
+        let demands = Demands {
+            smtp_utf8: attempt.recipient.needs_utf8() || !attempt.mail.octets().is_ascii(),
+            require_tls: RequireTls::No,
+        };
+        let lack = script.lack(demands).map(SessionOutcome::Incapable);
+        if let Some(outcome) = script.ends.clone().or(lack) {
             return self.report(&attempt.host, began, outcome);
         }
         AttemptReport {

@@ -46,13 +46,17 @@ impl MailHandler for Handler {
         let Submission {
             account,
             envelope,
+            demands,
             content,
             session,
             ..
         } = submission;
-        let protocol = match account.credential {
-            Credential::Certificate(_) => Protocol::Esmtps,
-            Credential::Argon2id(_) | Credential::Secret(_) => Protocol::Esmtpsa,
+        let with_password = !matches!(account.credential, Credential::Certificate(_));
+        let protocol = match (with_password, demands.smtp_utf8) {
+            (false, false) => Protocol::Esmtps,
+            (false, true) => Protocol::Utf8Smtps,
+            (true, false) => Protocol::Esmtpsa,
+            (true, true) => Protocol::Utf8Smtpsa,
         };
         let tls = session.tls.map(|tls| (tls.cipher, tls.group));
         self.0
@@ -62,6 +66,7 @@ impl MailHandler for Handler {
                 content,
                 protocol,
                 tls,
+                demands,
             })
             .await
     }

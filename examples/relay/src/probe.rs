@@ -7,7 +7,7 @@ use securemail_core::backend::{
     Attempt, Clock, Connection, DotClosed, FinalDot, SessionOutcome, Transport, TransportPolicy,
 };
 use securemail_core::route::{AttemptEvidence, Decision, Evidence, Route, StandardPolicy};
-use securemail_core::vocab::{MemoryContent, ReversePath};
+use securemail_core::vocab::{Demands, MemoryContent, ReversePath};
 
 use crate::assemble::{Trouble, transport};
 use crate::settings::Settings;
@@ -47,6 +47,7 @@ pub async fn probe(
             connection: Connection::Own,
             reverse_path: ReversePath::Null,
             recipients: Vec::new(),
+            demands: Demands::default(),
             content: Arc::new(MemoryContent::default()),
             final_dot: Arc::new(NeverOpen),
         };

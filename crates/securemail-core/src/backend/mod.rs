@@ -43,7 +43,7 @@ pub use spool::{
 };
 pub use system::{Clock, Entropy, Executor, NoEntropy};
 pub use transport::{
-    Attempt, AttemptReport, Connection, DotClosed, FinalDot, NoticeAttempt, NoticeTransport,
+    Attempt, AttemptReport, Connection, DotClosed, FinalDot, Lack, NoticeAttempt, NoticeTransport,
     PeerFacts, RecipientOutcome, SessionOutcome, Transport,
 };
 pub use vault::Vault;

@@ -9,7 +9,7 @@ use crate::StoreError;
 use crate::mail::ContentFree;
 use crate::route::Hop;
 use crate::secret::SecretText;
-use crate::vocab::{Address, DnsName, Reply, ReversePath, TenantId};
+use crate::vocab::{Address, Demands, DnsName, Reply, ReversePath, TenantId};
 
 /// Knows which host of its own a tenant wants its sender mail handed to.
 ///
@@ -119,6 +119,8 @@ pub struct ReturnAttempt {
     pub reverse_path: ReversePath,
     /// RCPT TO.
     pub recipient: Address,
+    /// What the host must offer besides.
+    pub demands: Demands,
     /// The mail.
     pub mail: ContentFree,
 }

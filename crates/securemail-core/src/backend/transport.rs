@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::ContentFree;
 use crate::route::{Hop, PeerFailure, PeerProof};
-use crate::vocab::{Address, Content, DnsName, Reply, ReversePath, TenantId, UnixTime};
+use crate::vocab::{Address, Content, Demands, DnsName, Reply, ReversePath, TenantId, UnixTime};
 
 /// Hands messages to hosts. Whatever happens is a report; there is no error.
 ///
@@ -43,6 +43,8 @@ pub struct Attempt {
     pub reverse_path: ReversePath,
     /// RCPT TO, all of the hop's domain.
     pub recipients: Vec<Address>,
+    /// What the host must offer besides.
+    pub demands: Demands,
     /// What is sent after DATA, before dot-stuffing.
     pub content: Arc<dyn Content>,
     /// Asked before the final dot.
@@ -158,8 +160,26 @@ pub enum SessionOutcome {
     TlsFailed(String),
     /// No TCP connection, or it broke before TLS, or the greeting was not 220.
     Unreachable(String),
-    /// The host cannot take the message: size, or an extension that it needs.
-    Incapable(String),
+    /// The host cannot take the message. It was said on the proved session.
+    Incapable(Lack),
+}
+
+/// What a host lacks for a message.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lack {
+    /// 8BITMIME (RFC 6152).
+    #[error("8BITMIME is not offered")]
+    EightBitMime,
+    /// REQUIRETLS (RFC 8689).
+    #[error("REQUIRETLS is not offered")]
+    RequireTls,
+    /// Room: it takes so many octets at most (RFC 1870).
+    #[error("it takes {0} octets at most")]
+    Size(u64),
+    /// SMTPUTF8 (RFC 6531).
+    #[error("SMTPUTF8 is not offered")]
+    SmtpUtf8,
 }
 
 /// How one recipient fared.

@@ -8,7 +8,7 @@ use crate::StoreError;
 use crate::backend::{Committed, DsnCommitted, End, ItemClass, RecipientOutcome, Settlement};
 use crate::mail::{Dsn, DsnAction, DsnReason, DsnRecipient, Head, Reference, ReturnRoute};
 use crate::route::{Decision, Route};
-use crate::vocab::{Address, EnhancedStatus, Reply, ReversePath, Tenant, VaultId};
+use crate::vocab::{Address, EnhancedStatus, Reply, RequireTls, ReversePath, Tenant, VaultId};
 
 /// What a DSN says of one recipient.
 #[derive(Debug)]
@@ -118,8 +118,18 @@ impl Relay {
             mail: mail(ReturnRoute::Authenticated),
             arrives_quietly: false,
             bland: Some(mail(ReturnRoute::Unauthenticated)),
+            require_tls: about_require_tls(header.demands.require_tls),
             events: Vec::new(),
         }
+    }
+}
+
+/// What is said of a message that demands REQUIRETLS keeps the demand, and is not lost for want of it
+/// (RFC 8689, section 5).
+const fn about_require_tls(of_message: RequireTls) -> RequireTls {
+    match of_message {
+        RequireTls::Always | RequireTls::IfOffered => RequireTls::IfOffered,
+        RequireTls::No => RequireTls::No,
     }
 }
 
@@ -130,7 +140,9 @@ fn reason_of(decision: &Decision, last: Option<&RecipientOutcome>) -> DsnReason 
         (1, 2 | 10) => DsnReason::DomainUnknown,
         (1, 1) => DsnReason::RecipientUnknown,
         (4, 7) => DsnReason::Expired,
+        (6, 7) => DsnReason::AddressLetters,
         (7, 5) => DsnReason::SecurityBroken,
+        (7, 30) => DsnReason::RequireTls,
         _ if refused_with(last).is_some() => DsnReason::Refused,
         (7, _) => DsnReason::NoSecurePath,
         _ => DsnReason::Refused,

@@ -11,7 +11,7 @@ use crate::backend::{
 };
 use crate::ledger::Log;
 use crate::route::{AttemptEvidence, Decision, Evidence, Hop, Route};
-use crate::vocab::{Reply, ReversePath};
+use crate::vocab::{Demands, Reply, ReversePath};
 
 /// One delivery under way.
 #[derive(Debug)]
@@ -26,6 +26,15 @@ pub(super) struct Delivery {
     pub evidence: Evidence,
     /// SHA-256 of the octets that the last session was to send.
     pub sent: Option<[u8; 32]>,
+}
+
+impl Delivery {
+    /// The same, with what is known of its domain now, and with what is its recipient's own.
+    pub(super) fn with_evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence = evidence;
+        self.evidence.message.utf8_recipient = self.record.recipient.needs_utf8();
+        self
+    }
 }
 
 /// How a delivery came out of a round.
@@ -53,6 +62,18 @@ pub(super) struct Outgoing {
     pub reverse_path: ReversePath,
     /// The message.
     pub signed: Signed,
+    /// What hosts must offer.
+    pub demands: Demands,
+}
+
+impl Outgoing {
+    /// What a host must offer for this recipient.
+    fn demands_of(&self, delivery: &Delivery) -> Demands {
+        Demands {
+            smtp_utf8: self.demands.smtp_utf8 || delivery.record.recipient.needs_utf8(),
+            ..self.demands
+        }
+    }
 }
 
 impl Relay {
@@ -69,7 +90,7 @@ impl Relay {
         let mut done = Vec::new();
         // The policy never names a host twice in a round; the bound guards against one that does.
         for _ in 0..ATTEMPTS_PER_ROUND_MAX {
-            let mut next: Option<Hop> = None;
+            let mut next: Option<(Hop, Demands)> = None;
             let mut batch = Vec::new();
             let mut later = Vec::new();
             for mut delivery in open {
@@ -78,16 +99,20 @@ impl Relay {
                     done.push((delivery, Verdict::Decided(decision)));
                     continue;
                 };
+                // One session for those of whom the host must offer the same.
+                let demands = outgoing.demands_of(&delivery);
                 match (hops.first(), &next) {
-                    (Some(hop), Some(chosen)) if hop != chosen => later.push(delivery),
+                    (Some(hop), Some(chosen)) if (hop, demands) != (&chosen.0, chosen.1) => {
+                        later.push(delivery);
+                    }
                     (Some(hop), _) => {
-                        next = Some(hop.clone());
+                        next = Some((hop.clone(), demands));
                         batch.push((delivery, decision));
                     }
                     (None, _) => done.push((delivery, Verdict::Decided(nothing_to_try(decision)))),
                 }
             }
-            let Some(hop) = next else { return done };
+            let Some((hop, _)) = next else { return done };
             open = later;
             let report = self.try_hop(outgoing, &hop, &batch, gate).await;
             for (delivery, _) in &mut batch {
@@ -133,6 +158,9 @@ impl Relay {
                 .iter()
                 .map(|(d, _)| d.record.recipient.clone())
                 .collect(),
+            demands: batch
+                .first()
+                .map_or(outgoing.demands, |(first, _)| outgoing.demands_of(first)),
             content: outgoing.signed.content.clone(),
             final_dot: gate.clone(),
         };

@@ -12,8 +12,8 @@ use crate::backend::{DeliveryState, RecipientOutcome};
 use crate::mail;
 use crate::route::AttemptEvidence;
 use crate::vocab::{
-    AccountId, Address, Concat, Content, DeliveryKey, QueueId, ReversePath, TenantId, UnixTime,
-    VaultId,
+    AccountId, Address, Concat, Content, DeliveryKey, Demands, QueueId, ReversePath, TenantId,
+    UnixTime, VaultId,
 };
 
 /// What all deliveries of an item share.
@@ -37,6 +37,9 @@ pub(super) struct ItemHeader {
     pub message_id: Option<String>,
     /// What the sender asked, and whether a rule requires the vault.
     pub wished: Wished,
+    /// What every host that carries it must offer.
+    #[serde(default)]
+    pub demands: Demands,
     /// For our own mail: the message that it is about.
     pub about: Option<DeliveryKey>,
     /// For a notice: the vault object that it speaks of.

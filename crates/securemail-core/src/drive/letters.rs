@@ -9,7 +9,7 @@ use crate::mail::{
     Progress, Reference, ReturnRoute, SenderMail, SenderNews, verp,
 };
 use crate::pickup::{Tell, TellKind};
-use crate::vocab::{Address, EnhancedStatus, ReversePath};
+use crate::vocab::{Address, EnhancedStatus, RequireTls, ReversePath};
 
 impl Relay {
     /// The mail of a tell. For the sender there are two: the second says nothing but "something needs
@@ -46,6 +46,7 @@ impl Relay {
             to: to.clone(),
             mail,
             bland,
+            require_tls: RequireTls::No,
             events: Vec::new(),
         })
     }

@@ -11,7 +11,10 @@ use super::wished::Wished;
 use crate::StoreError;
 use crate::backend::{Committed, Due, ItemClass, NewDelivery, NewEvent, NewItem};
 use crate::mail::ContentFree;
-use crate::vocab::{Address, Content, DeliveryKey, MemoryContent, QueueId, ReversePath, VaultId};
+use crate::vocab::{
+    Address, Content, DeliveryKey, Demands, MemoryContent, QueueId, RequireTls, ReversePath,
+    VaultId,
+};
 
 /// A mail of ours, ready to be queued.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(super) struct OwnMail {
     pub mail: ContentFree,
     /// The same news without detail, for a way that is not proved.
     pub bland: Option<ContentFree>,
+    /// Whether hosts are asked for REQUIRETLS; never so that it would be lost.
+    pub require_tls: RequireTls,
     /// Events to be logged with it.
     pub events: Vec<NewEvent>,
 }
@@ -58,6 +63,10 @@ impl Relay {
             vault: own.vault,
             arrives_quietly: own.arrives_quietly,
             bland: own.bland.map(|bland| bland.octets().to_vec()),
+            demands: Demands {
+                smtp_utf8: !own.mail.octets().is_ascii(),
+                require_tls: own.require_tls,
+            },
         };
         let (content, header) = self
             .seal_content(&tenant, own.queue, &content, &header)

@@ -145,6 +145,7 @@ impl Relay {
         let outgoing = Outgoing {
             reverse_path: header.reverse_path.clone(),
             signed,
+            demands: header.demands,
         };
         let gate: Arc<dyn FinalDot> = Arc::new(AlwaysOpen);
         let mut result = self.run_round(&outgoing, vec![delivery], &gate).await;
@@ -155,6 +156,7 @@ impl Relay {
         let fared = match verdict {
             Verdict::HandedOver { .. } => Fared::Taken,
             Verdict::Decided(_) if was_refused(&delivery) => Fared::Refused,
+            Verdict::Decided(decision) if has_other_letters(&decision) => Fared::Refused,
             // Two notices are worse than a reminder later.
             Verdict::Decided(_)
                 if class == ItemClass::Notice && delivery.record.may_have_arrived() =>
@@ -174,6 +176,7 @@ impl Relay {
         delivery: &mut Delivery,
         hops: Vec<NoticeHop>,
     ) -> Result<Fared, StoreError> {
+        let mut takes_letters = hops.is_empty();
         let plain = match (class, &header.bland) {
             (ItemClass::Notice, _) => content.clone(),
             (ItemClass::SenderMail, Some(bland)) => {
@@ -205,6 +208,8 @@ impl Relay {
                 outcome: report.outcome.clone(),
                 recipient: outcome.clone(),
             });
+            takes_letters |=
+                report.outcome != SessionOutcome::Incapable(crate::backend::Lack::SmtpUtf8);
             match (report.outcome, outcome) {
                 // Unconfirmed counts as sent here: a repeat would be seen by whoever reads along.
                 (_, Some(RecipientOutcome::HandedOver(_) | RecipientOutcome::Unconfirmed)) => {
@@ -216,7 +221,11 @@ impl Relay {
                 _ => {}
             }
         }
-        Ok(Fared::Later)
+        Ok(if takes_letters {
+            Fared::Later
+        } else {
+            Fared::Refused
+        })
     }
 
     /// When a mail of ours is tried again: soon at first, then every half hour.
@@ -232,6 +241,18 @@ fn vault_key(header: &ItemHeader, delivery: &Delivery) -> Option<VaultKey> {
         tenant: delivery.lease.delivery.tenant.clone(),
         id,
     })
+}
+
+/// No host takes the recipient's address, today or tomorrow.
+const fn has_other_letters(decision: &crate::route::Decision) -> bool {
+    use crate::route::{Route, Rule};
+    matches!(
+        decision.route,
+        Route::Bounce {
+            rule: Rule::R06,
+            ..
+        }
+    )
 }
 
 fn was_refused(delivery: &Delivery) -> bool {

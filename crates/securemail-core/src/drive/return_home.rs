@@ -109,6 +109,7 @@ impl Relay {
             login: host.login,
             reverse_path: header.reverse_path.clone(),
             recipient: delivery.record.recipient.clone(),
+            demands: header.demands,
             mail: content_free(&*signed.content).await?,
         };
         let outcome = self.parts.returns.attempt_return(attempt).await;

@@ -281,14 +281,12 @@ impl Relay {
         };
         let open = deliveries
             .into_iter()
-            .map(|delivery| Delivery {
-                evidence: evidence.clone(),
-                ..delivery
-            })
+            .map(|delivery| delivery.with_evidence(evidence.clone()))
             .collect();
         let outgoing = Outgoing {
             reverse_path: message.header.reverse_path.clone(),
             signed,
+            demands: message.header.demands,
         };
         let gate: Arc<dyn FinalDot> = gate;
         let result = self.run_round(&outgoing, open, &gate).await;

@@ -12,8 +12,8 @@ use crate::ledger::Log;
 use crate::mail::{self, HeaderView, Protocol, TlsSession, Trace};
 use crate::route::MessageFacts;
 use crate::vocab::{
-    Account, Address, Concat, Content, DnsName, EnhancedStatus, Envelope, Profile, QueueId, Reply,
-    Tenant, UnixTime, sha256,
+    Account, Address, Concat, Content, Demands, DnsName, EnhancedStatus, Envelope, Profile,
+    QueueId, Reply, RequireTls, Tenant, UnixTime, sha256,
 };
 
 /// A message as a session took it in.
@@ -29,6 +29,8 @@ pub struct Submission {
     pub protocol: Protocol,
     /// The cipher suite and group of its session.
     pub tls: Option<(String, String)>,
+    /// What its sender said in MAIL. Whether SMTPUTF8 is needed is found out from the message.
+    pub demands: Demands,
 }
 
 /// A message that may be taken, as it came.
@@ -50,6 +52,7 @@ pub(super) struct Screened {
     protocol: Protocol,
     tls: Option<(String, String)>,
     wished: Wished,
+    demands: Demands,
 }
 
 /// A message as it goes out, with everything that its deliveries need.
@@ -97,8 +100,9 @@ impl Accepted {
 
 impl ItemHeader {
     /// What the policy must know of the message.
-    pub(super) const fn facts(&self) -> MessageFacts {
+    pub(super) fn facts(&self) -> MessageFacts {
         let mut facts = MessageFacts::at(self.accepted);
+        facts.require_tls = self.demands.require_tls == RequireTls::Always;
         facts.size = self.size;
         facts.vault_required = self.wished.vault;
         facts.vault_possible = !self.wished.direct;
@@ -118,6 +122,7 @@ impl Relay {
             content,
             protocol,
             tls,
+            demands,
         } = submission;
         let mut seen = BTreeSet::new();
         envelope
@@ -131,9 +136,16 @@ impl Relay {
         let (view, wished) = Wished::read(view, &envelope, &tenant)?;
         let wished = wished.with_vault(self.scan(&envelope, &*content).await?)?;
         let submitted = sha256(&*content).await.map_err(|_| try_later())?;
+        let demands = Demands {
+            smtp_utf8: demands.smtp_utf8
+                && mail::has_utf8_below(&view, &*content)
+                    .await
+                    .map_err(|_| try_later())?,
+            ..demands
+        };
         let resubmission = view
             .message_id()
-            .map(|id| self.resubmission_keys(&envelope, &id, &submitted));
+            .map(|id| self.resubmission_keys(&envelope, &id, (&submitted, demands.require_tls)));
         let queue = QueueId::random(&*self.parts.entropy).map_err(|_| try_later())?;
         let received = self.now();
         let log = self.log_or_later(&tenant.id).await?;
@@ -151,6 +163,7 @@ impl Relay {
             protocol,
             tls,
             wished,
+            demands,
         })
     }
 
@@ -176,6 +189,7 @@ impl Relay {
             protocol,
             tls,
             wished,
+            demands,
             submitted: _,
             resubmission: _,
         } = screened;
@@ -192,6 +206,12 @@ impl Relay {
             recipients: &envelope.recipients,
             possible_duplicate,
         };
+        let demands = Demands {
+            smtp_utf8: demands.smtp_utf8
+                || !trace.header(view).is_ascii()
+                || envelope.reverse_path.needs_utf8(),
+            ..*demands
+        };
         let content = trace.outgoing(view, content.clone());
         let signed = match self.sign(&content).await {
             Ok(signed) => Some(signed),
@@ -207,6 +227,7 @@ impl Relay {
             day: day_of(*received),
             message_id: view.message_id(),
             wished: wished.clone(),
+            demands,
             about: None,
             vault: None,
             arrives_quietly: false,
@@ -252,17 +273,23 @@ impl Relay {
         &self,
         envelope: &Envelope,
         message_id: &str,
-        octets: &[u8; 32],
+        (octets, require_tls): (&[u8; 32], RequireTls),
     ) -> Vec<ResubmissionKey> {
+        // A message that demands more is not covered by one that demanded less.
+        let demand: &[u8] = match require_tls {
+            RequireTls::Always => b"requiretls",
+            RequireTls::IfOffered | RequireTls::No => b"",
+        };
         let key = |recipient: &Address| {
             // As written: two spellings may be two mailboxes, and each gets its own copy.
             let recipient = recipient.to_string();
-            let parts: [&[u8]; 5] = [
+            let parts: [&[u8]; 6] = [
                 envelope.tenant.as_str().as_bytes(),
                 envelope.account.as_str().as_bytes(),
                 recipient.as_bytes(),
                 message_id.as_bytes(),
                 octets,
+                demand,
             ];
             let mut joined = Vec::new();
             for part in parts {

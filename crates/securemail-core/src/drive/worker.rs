@@ -218,6 +218,7 @@ impl Relay {
         facts.round_began = self.now();
         let mut evidence = self.parts.inquirer.inquire(domain, profile, facts).await?;
         evidence.attempts.clone_from(&record.attempts);
+        evidence.message.utf8_recipient = record.recipient.needs_utf8();
         let delivery = Delivery {
             lease: lease.clone(),
             log,
@@ -257,6 +258,7 @@ impl Relay {
         let outgoing = Outgoing {
             reverse_path: header.reverse_path.clone(),
             signed,
+            demands: header.demands,
         };
         let gate: Arc<dyn FinalDot> = Arc::new(AlwaysOpen);
         let result = self.run_round(&outgoing, vec![delivery], &gate).await;

@@ -15,7 +15,11 @@ pub fn is_permanent_failure(message: &[u8]) -> bool {
     message
         .parts
         .iter()
-        .filter(|part| part.is_content_type("message", "delivery-status"))
+        .filter(|part| {
+            // RFC 6533, section 4: the same fields, with addresses in UTF-8.
+            part.is_content_type("message", "delivery-status")
+                || part.is_content_type("message", "global-delivery-status")
+        })
         .any(|part| reports_failure(part.contents()))
 }
 

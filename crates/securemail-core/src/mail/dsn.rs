@@ -1,4 +1,5 @@
-//! Delivery status notifications (RFC 3464, RFC 6522): to the sender, with nothing of the message in them.
+//! Delivery status notifications (RFC 3464, RFC 6522, RFC 6533): to the sender, with nothing of the
+//! message in them.
 
 use super::compose::{Block, Letter, Writer};
 use super::sender_mail::needs_you;
@@ -57,6 +58,8 @@ pub enum DsnAction {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DsnReason {
+    /// The recipient's server takes no addresses in these letters, and so no notice either.
+    AddressLetters,
     /// The recipient declined registered mail.
     Declined,
     /// The recipient's domain does not exist, or takes no mail.
@@ -77,6 +80,8 @@ pub enum DsnReason {
     RecipientUnknown,
     /// The recipient's server refused it.
     Refused,
+    /// The sender demanded REQUIRETLS, and no server of the recipient promises it.
+    RequireTls,
     /// What the recipient's domain publishes about its security does not hold.
     SecurityBroken,
     /// It was handed over, or waits in the vault for the recipient.
@@ -101,10 +106,26 @@ impl Dsn<'_> {
         mail.raw("--=_report\r\n");
         mail.part("text/plain", &letter.to_text());
         // RFC 6522, section 3: the third part, with the message or its header, may be left out.
-        mail.raw("--=_report\r\nContent-Type: message/delivery-status\r\n\r\n");
+        mail.raw(&format!(
+            "--=_report\r\nContent-Type: message/{}\r\n\r\n",
+            match self.letters() {
+                Letters::Ascii => "delivery-status",
+                Letters::Utf8 => "global-delivery-status",
+            }
+        ));
         self.write_status(&mut mail);
         mail.raw("\r\n--=_report--\r\n");
         mail.finish()
+    }
+
+    /// A notification is in UTF-8 only where the way to its reader needs SMTPUTF8 anyway, so that it asks
+    /// for no more than its address does (RFC 6533, section 3).
+    fn letters(&self) -> Letters {
+        if self.head.to.needs_utf8() {
+            Letters::Utf8
+        } else {
+            Letters::Ascii
+        }
     }
 
     fn letter(&self) -> Letter<'static> {
@@ -156,9 +177,16 @@ impl Dsn<'_> {
         mail.status_field("Arrival-Date", &self.received.rfc5322());
         for recipient in self.recipients {
             mail.raw("\r\n");
-            recipient.write_status(mail);
+            recipient.write_status(self.letters(), mail);
         }
     }
+}
+
+/// In which letters a notification writes addresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Letters {
+    Ascii,
+    Utf8,
 }
 
 impl DsnRecipient<'_> {
@@ -182,8 +210,19 @@ impl DsnRecipient<'_> {
         sentences
     }
 
-    fn write_status(&self, mail: &mut Writer) {
-        mail.status_field("Final-Recipient", &format!("rfc822; {}", self.address));
+    fn write_status(&self, letters: Letters, mail: &mut Writer) {
+        match (self.address.needs_utf8(), letters) {
+            (false, _) => {
+                mail.status_field("Final-Recipient", &format!("rfc822; {}", self.address));
+            }
+            (true, Letters::Ascii) => {
+                let address = utf8_addr_xtext(self.address);
+                mail.status_field("Final-Recipient", &format!("utf-8; {address}"));
+            }
+            (true, Letters::Utf8) => {
+                mail.raw(&format!("Final-Recipient: utf-8; {}\r\n", self.address));
+            }
+        }
         let action = match self.action {
             DsnAction::Delayed { .. } => "delayed",
             DsnAction::Failed => "failed",
@@ -206,6 +245,19 @@ impl DsnRecipient<'_> {
     }
 }
 
+/// RFC 6533, section 3: `\x{FC}` for what ASCII has not, and for what has a meaning of its own.
+fn utf8_addr_xtext(address: &Address) -> String {
+    let mut text = String::new();
+    for c in address.to_string().chars() {
+        if c.is_ascii_graphic() && !matches!(c, '+' | '=' | '\\') {
+            text.push(c);
+        } else {
+            text.push_str(&format!("\\x{{{:02X}}}", u32::from(c)));
+        }
+    }
+    text
+}
+
 impl DsnReason {
     /// What happened, and what to do now.
     #[must_use]
@@ -218,6 +270,10 @@ impl DsnReason {
 
     const fn dutch(self) -> (&'static str, &'static str) {
         match self {
+            Self::AddressLetters => (
+                "de mailserver van de ontvanger neemt geen adressen of kopregels in deze letters aan (SMTPUTF8).",
+                "Gebruik een adres van de ontvanger in gewone letters.",
+            ),
             Self::Declined => (
                 "de ontvanger heeft het aangetekende bericht geweigerd.",
                 "Neem op een andere manier contact op.",
@@ -258,6 +314,10 @@ impl DsnReason {
                 "de mailserver van de ontvanger heeft het bericht geweigerd.",
                 "Lees hieronder waarom, of neem op een andere manier contact op.",
             ),
+            Self::RequireTls => (
+                "u eiste REQUIRETLS, en geen mailserver van de ontvanger belooft dat.",
+                "Verstuur het bericht zonder die eis; ook dan gaat het alleen langs een veilige weg.",
+            ),
             Self::SecurityBroken => (
                 "wat dit domein over zijn beveiliging bekendmaakt klopt niet met wat wij zien; uit voorzorg is niets verstuurd.",
                 "Vraag de beheerder van de ontvanger om dit te herstellen.",
@@ -276,6 +336,10 @@ impl DsnReason {
 
     const fn english(self) -> (&'static str, &'static str) {
         match self {
+            Self::AddressLetters => (
+                "the recipient's mail server takes no addresses or header fields in these letters (SMTPUTF8).",
+                "Use an address of the recipient in plain letters.",
+            ),
             Self::Declined => (
                 "the recipient declined the registered message.",
                 "Get in touch another way.",
@@ -315,6 +379,10 @@ impl DsnReason {
             Self::Refused => (
                 "the recipient's mail server refused the message.",
                 "Read below why, or get in touch another way.",
+            ),
+            Self::RequireTls => (
+                "you demanded REQUIRETLS, and no mail server of the recipient promises it.",
+                "Send the message without that demand; it will still go by a secure way only.",
             ),
             Self::SecurityBroken => (
                 "what this domain publishes about its security does not match what we see; as a precaution nothing was sent.",

@@ -28,6 +28,13 @@ pub fn check_submission(
 /// RFC 5322, section 3.6: these fields stand at most once. Where they stand twice, one reader shows the
 /// first and another the last.
 fn check_form(view: &HeaderView) -> Result<(), Reply> {
+    // RFC 6532, section 3.1: octets above 127 are UTF-8 (RFC 3629), or nobody knows what they are.
+    if std::str::from_utf8(view.octets()).is_err() {
+        return Err(refuse(
+            (5, 6, 0),
+            "the header has octets that are not UTF-8; send UTF-8, or encoded words (RFC 2047)",
+        ));
+    }
     match view.count("From") {
         1 => {}
         0 => {

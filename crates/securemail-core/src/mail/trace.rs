@@ -31,7 +31,7 @@ pub struct Trace<'a> {
     pub possible_duplicate: bool,
 }
 
-/// The protocol by which a message came (RFC 3848).
+/// The protocol by which a message came (RFC 3848; RFC 6531, section 4.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Protocol {
     /// SMTP over TLS, without a log-in by password.
@@ -40,6 +40,10 @@ pub enum Protocol {
     Esmtpsa,
     /// The REST API.
     Https,
+    /// As `Esmtps`, with SMTPUTF8.
+    Utf8Smtps,
+    /// As `Esmtpsa`, with SMTPUTF8.
+    Utf8Smtpsa,
 }
 
 /// What the Received field says of TLS (RFC 8314, section 4.3).
@@ -83,6 +87,8 @@ impl Trace<'_> {
             Protocol::Esmtps => "ESMTPS",
             Protocol::Esmtpsa => "ESMTPSA",
             Protocol::Https => "HTTPS",
+            Protocol::Utf8Smtps => "UTF8SMTPS",
+            Protocol::Utf8Smtpsa => "UTF8SMTPSA",
         };
         let mut field = format!(
             "Received: from {} by {}\r\n with {with} id {}",

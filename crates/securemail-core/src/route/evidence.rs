@@ -95,6 +95,12 @@ pub struct MessageFacts {
     pub divert_on_downgrade: bool,
     /// A permanent refusal that the peer gave on a proved session, if any.
     pub refusal: Option<Reply>,
+    /// The sender demands REQUIRETLS (RFC 8689): proved hosts that promise it, or back to the sender.
+    #[serde(default)]
+    pub require_tls: bool,
+    /// A notice to this recipient needs SMTPUTF8 as well, since its address does.
+    #[serde(default)]
+    pub utf8_recipient: bool,
 }
 
 impl MessageFacts {
@@ -109,7 +115,16 @@ impl MessageFacts {
             vault_possible: true,
             divert_on_downgrade: false,
             refusal: None,
+            require_tls: false,
+            utf8_recipient: false,
         }
+    }
+
+    /// Whether the vault may take the place of a way that is not found. Not where REQUIRETLS is
+    /// demanded: then the sender must learn that there is none (RFC 8689, section 4.2.1).
+    #[must_use]
+    pub const fn may_divert(&self) -> bool {
+        self.vault_possible && !self.require_tls
     }
 }
 

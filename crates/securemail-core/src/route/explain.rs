@@ -52,13 +52,23 @@ impl Decision {
             }
             Route::Defer { class, not_before } => format!(
                 "Mail for {domain} is held until {not_before}, because {}.",
-                defer_reason(*class)
+                self.demand_unmet().unwrap_or_else(|| defer_reason(*class))
             ),
             Route::Bounce { status, rule } => format!(
                 "Mail for {domain} goes back to its sender ({status}). {}",
                 rule.text()
             ),
         }
+    }
+
+    /// Why it waits, where that is because of what the message demands.
+    fn demand_unmet(&self) -> Option<&'static str> {
+        let is_unmet =
+            |found: &Finding| found.rule == Rule::X15 && matches!(found.effect, Effect::Hold);
+        self.findings.iter().any(is_unmet).then_some(
+            "it demands REQUIRETLS and no mail server fulfils that, which is confirmed once before \
+             it goes back to its sender",
+        )
     }
 
     /// What the owner of the domain can do so that mail goes directly, one sentence each.
@@ -192,10 +202,17 @@ fn advice_for(finding: &Finding, domain: &str) -> Option<String> {
     let Finding {
         rule,
         subject,
-        effect: _,
+        effect,
         fact: _,
     } = finding;
     Some(match rule {
+        Rule::X15 if *effect == Effect::Exclude => {
+            format!(
+                "signs the zone of {domain} (DNSSEC), or publishes an MTA-STS policy in mode enforce"
+            )
+        }
+        Rule::R06 => format!("switches on SMTPUTF8 at {subject}"),
+        Rule::R08 => format!("switches on REQUIRETLS at {subject}"),
         Rule::C04 | Rule::C05 => format!("switches on STARTTLS at {subject}"),
         Rule::C08 | Rule::C09 => format!("offers TLS 1.2 or 1.3 with current ciphers at {subject}"),
         Rule::Ce01 | Rule::Ce02 | Rule::Ce03 | Rule::Ce04 | Rule::Ce09 => format!(

@@ -76,13 +76,14 @@ fn learn_decision(
         } => {
             history.absent = Some(seen_again(history.absent, now));
         }
+        // That no host fulfils REQUIRETLS says nothing about messages that do not demand it.
         Route::Defer {
             class: DeferClass::NoPath,
             ..
         }
         | Route::Vault {
             reason: VaultReason::NoSecurePath,
-        } => {
+        } if !evidence.message.require_tls => {
             let known = history.no_path.get(&evidence.profile).copied();
             history
                 .no_path

@@ -93,6 +93,7 @@ impl Context<'_> {
         let tlsa = self.tlsa(host, &found, findings)?;
         let listed = self.sts_gate(host, &tlsa, findings)?;
         let authority = self.authority(host, listed, findings);
+        self.check_require_tls(authority, listed, &subject, findings)?;
         let addresses = found
             .addresses
             .iter()
@@ -389,6 +390,29 @@ impl Context<'_> {
         }
         findings.admit(Rule::N06, &subject, format!("name asked for: {host}"));
         Ok(())
+    }
+
+    /// RFC 8689, section 4.2.1, step 2: DNSSEC or MTA-STS. A policy under test enforces nothing.
+    fn check_require_tls(
+        &self,
+        authority: Authority,
+        listed: Listed,
+        subject: &Subject,
+        findings: &mut Findings,
+    ) -> Result<(), Obstacle> {
+        if !self.evidence.message.require_tls {
+            return Ok(());
+        }
+        if authority == Authority::Dnssec || listed == Listed::Enforced {
+            findings.note(Rule::X15, subject, "");
+            return Ok(());
+        }
+        findings.exclude(Rule::X15, subject, "neither names it");
+        Err(if self.fell {
+            Obstacle::Fell
+        } else {
+            Obstacle::Unproved
+        })
     }
 
     fn must_name_domain(

@@ -8,12 +8,16 @@ use super::host::Obstacle;
 use super::{
     DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason, facts, history, sessions,
 };
+use crate::backend::Lack;
 use crate::vocab::{EnhancedStatus, UnixTime};
 
 /// The first retry comes no sooner than this.
 pub(super) const RETRY_MIN: Duration = Duration::from_secs(450);
 /// Retries come no later than this one after the other.
 const RETRY_MAX: Duration = Duration::from_secs(8 * 3600);
+
+/// Support of REQUIRETLS is needed (RFC 8689, section 7).
+const NO_REQUIRE_TLS: EnhancedStatus = EnhancedStatus::new(5, 7, 30);
 
 /// By what a message that cannot go now is settled.
 pub(super) struct Ending<'a> {
@@ -42,7 +46,7 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
         Obstacle::Fell => {
             findings.hold(Rule::G02, &domain, "the domain was safer before");
             let message = &ending.evidence.message;
-            let may_divert = message.divert_on_downgrade && message.vault_possible;
+            let may_divert = message.divert_on_downgrade && message.may_divert();
             if may_divert && ending.age() >= ending.settings.divert_after {
                 findings.note(Rule::H01, &domain, "the sender consents to the vault");
                 return Route::Vault {
@@ -53,29 +57,18 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
         }
         Obstacle::Transient => {
             findings.hold(Rule::G03, &domain, "");
-            if ending.evidence.message.vault_possible {
+            if ending.evidence.message.may_divert() {
                 if ending.age() >= ending.settings.divert_after {
                     return Route::Vault {
                         reason: VaultReason::Unreachable,
                     };
                 }
             } else {
-                findings.note(Rule::G06, &domain, "");
+                findings.note(ending.no_vault(), &domain, "");
             }
             ending.hold_or_bounce(DeferClass::Transient, [4, 7], findings)
         }
-        Obstacle::Incapable => {
-            if ending.evidence.message.vault_possible {
-                return Route::Vault {
-                    reason: VaultReason::Incapable,
-                };
-            }
-            findings.refuse(Rule::G06, &domain, "");
-            Route::Bounce {
-                status: EnhancedStatus::new(5, 3, 4),
-                rule: Rule::R05,
-            }
-        }
+        Obstacle::Incapable => ending.incapable(findings),
         Obstacle::Unproved => ending.no_path(findings),
         Obstacle::Nowhere => {
             findings.hold(Rule::G06, &domain, "no host can be reached at all");
@@ -104,7 +97,7 @@ impl Ending<'_> {
     /// and the clocks of what cannot be reached end them.
     pub(super) fn unconfirmed(&self, not_before: UnixTime, findings: &mut Findings) -> Route {
         let is_due = self.age() >= self.settings.divert_after;
-        if is_due && self.evidence.message.vault_possible {
+        if is_due && self.evidence.message.may_divert() {
             return Route::Vault {
                 reason: VaultReason::Unreachable,
             };
@@ -124,6 +117,9 @@ impl Ending<'_> {
     /// Class A: one confirming attempt, then the vault.
     fn no_path(&self, findings: &mut Findings) -> Route {
         let domain = Subject::Domain(self.evidence.domain.clone());
+        if self.evidence.message.require_tls {
+            return self.without_require_tls(findings);
+        }
         if !self.evidence.message.vault_possible {
             return self.without_vault(findings);
         }
@@ -139,6 +135,58 @@ impl Ending<'_> {
         Route::Defer {
             class: DeferClass::NoPath,
             not_before: not_before.min(self.look_again()),
+        }
+    }
+
+    /// REQUIRETLS and no host that may be given such a message: one confirming look, then back to the
+    /// sender, who asked for just that (RFC 8689, section 4.2.1). The vault is no way around it.
+    fn without_require_tls(&self, findings: &mut Findings) -> Route {
+        let domain = Subject::Domain(self.evidence.domain.clone());
+        if self.age() >= self.settings.confirm_after {
+            findings.refuse(Rule::X15, &domain, "confirmed");
+            return Route::Bounce {
+                status: NO_REQUIRE_TLS,
+                rule: Rule::X15,
+            };
+        }
+        findings.hold(Rule::X15, &domain, "to be confirmed once");
+        let accepted = self.evidence.message.accepted;
+        Route::Defer {
+            class: DeferClass::NoPath,
+            not_before: accepted.plus(self.settings.confirm_after),
+        }
+    }
+
+    /// Every host that could be asked lacks what the message needs.
+    fn incapable(&self, findings: &mut Findings) -> Route {
+        let message = &self.evidence.message;
+        let (rule, status, vault) = match sessions::lack(self.evidence) {
+            Some(Lack::EightBitMime) => (Rule::R07, EnhancedStatus::new(5, 6, 3), true),
+            Some(Lack::RequireTls) => (Rule::R08, NO_REQUIRE_TLS, false),
+            // The notice would need what the message needs (RFC 6531, section 3.2).
+            Some(Lack::SmtpUtf8) => (
+                Rule::R06,
+                EnhancedStatus::new(5, 6, 7),
+                !message.utf8_recipient,
+            ),
+            Some(Lack::Size(_)) | None => (Rule::R05, EnhancedStatus::new(5, 3, 4), true),
+        };
+        if vault && message.may_divert() {
+            return Route::Vault {
+                reason: VaultReason::Incapable,
+            };
+        }
+        let domain = Subject::Domain(self.evidence.domain.clone());
+        findings.refuse(self.no_vault(), &domain, "");
+        Route::Bounce { status, rule }
+    }
+
+    /// Why the vault is no way for this message.
+    const fn no_vault(&self) -> Rule {
+        if self.evidence.message.require_tls {
+            Rule::X15
+        } else {
+            Rule::G06
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::history::CONFIRMS_FOR;
 use super::host::{Admitted, Obstacle};
 use super::{AttemptEvidence, Authentication, Evidence, PeerFailure, Rule};
-use crate::backend::{RecipientOutcome, SessionOutcome};
+use crate::backend::{Lack, RecipientOutcome, SessionOutcome};
 use crate::vocab::{DnsName, Reply, UnixTime};
 
 /// After an unconfirmed hand-over no other is made for this time (RFC 5321, section 4.5.4.1).
@@ -43,6 +43,23 @@ impl<'a> Sessions<'a> {
         };
         self.0.iter().filter(is_deferred).count()
     }
+}
+
+/// What the hosts of this round lack. Where they lack different things, what weighs most: that which
+/// the vault cannot make up for.
+pub(super) fn lack(evidence: &Evidence) -> Option<Lack> {
+    let weight = |lack: &Lack| match lack {
+        Lack::RequireTls => 3,
+        Lack::SmtpUtf8 => 2,
+        Lack::EightBitMime => 1,
+        Lack::Size(_) => 0,
+    };
+    let of_attempt = |attempt: &&AttemptEvidence| match attempt.outcome {
+        SessionOutcome::Incapable(lack) => Some(lack),
+        _ => None,
+    };
+    let sessions = Sessions::of_this_round(evidence).0;
+    sessions.iter().filter_map(of_attempt).max_by_key(weight)
 }
 
 /// Until when nothing may be tried because the peer may have the message (class U).
@@ -177,11 +194,7 @@ pub(super) fn failed(
             Rule::C01,
             format!("no session: {}", plain(why)),
         ),
-        SessionOutcome::Incapable(why) => (
-            Obstacle::Incapable,
-            Rule::R05,
-            format!("it cannot take the message: {}", plain(why)),
-        ),
+        SessionOutcome::Incapable(lack) => (Obstacle::Incapable, of_lack(*lack), lack.to_string()),
     };
     Some((obstacle, rule, fact))
 }
@@ -212,6 +225,15 @@ fn completed(recipient: Option<&RecipientOutcome>) -> Option<(Obstacle, Rule, St
         Some(RecipientOutcome::Refused(_)) => (Rule::R11, "unclear refusal".into()),
     };
     Some((Obstacle::Transient, rule, fact))
+}
+
+const fn of_lack(lack: Lack) -> Rule {
+    match lack {
+        Lack::EightBitMime => Rule::R07,
+        Lack::RequireTls => Rule::R08,
+        Lack::Size(_) => Rule::R05,
+        Lack::SmtpUtf8 => Rule::R06,
+    }
 }
 
 fn of_peer(failure: &PeerFailure, admitted: &Admitted) -> (Rule, String) {

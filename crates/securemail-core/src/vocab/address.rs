@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use serde::{Deserialize, Serialize};
 
 use super::DnsName;
 
-/// A mailbox: local part and domain. The local part keeps its case and its quotes.
+/// A mailbox: local part and domain. The local part keeps its case and its quotes, and its letters as
+/// they were given: it is never normalised for delivery (RFC 6530, section 10.1).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Address {
     local: String,
@@ -24,12 +26,10 @@ pub enum AddressError {
     /// The domain is not a name.
     #[error("the domain is not a valid name")]
     Domain,
-    /// The local part is empty, longer than 64 octets, or has characters that need quotes.
+    /// The local part is empty, longer than 64 octets, or has characters that need quotes, or that
+    /// people cannot see.
     #[error("the part before the @ is not valid")]
     LocalPart,
-    /// The local part needs SMTPUTF8, which is not offered yet.
-    #[error("addresses with letters outside ASCII before the @ are not supported")]
-    NeedsUtf8,
 }
 
 impl Address {
@@ -39,9 +39,6 @@ impl Address {
     /// Where it is not a mailbox that can be delivered to; the variant says why.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let (local, domain) = text.rsplit_once('@').ok_or(AddressError::Domain)?;
-        if !local.is_ascii() {
-            return Err(AddressError::NeedsUtf8);
-        }
         if domain.starts_with('[') {
             return Err(AddressError::AddressLiteral);
         }
@@ -61,6 +58,13 @@ impl Address {
         &self.local
     }
 
+    /// Whether a host must offer SMTPUTF8 to take it: the domain can always be written as A-labels, the
+    /// local part cannot (RFC 6531, section 3.2).
+    #[must_use]
+    pub fn needs_utf8(&self) -> bool {
+        !self.local.is_ascii()
+    }
+
     /// The part after the `@`.
     #[must_use]
     pub const fn domain(&self) -> &DnsName {
@@ -73,22 +77,41 @@ impl Address {
         format!("{}@{}", self.local, self.domain.shown())
     }
 
-    /// The form in which two spellings of one mailbox are compared: lower case, plus-tag dropped.
+    /// The form in which two spellings of one mailbox are compared: lower case, plus-tag dropped, and
+    /// composed (NFC): programs differ in how they write one letter (RFC 6532, section 3.1).
     #[must_use]
     pub fn canonical(&self) -> String {
         let local = self
             .local
             .split_once('+')
             .map_or(self.local.as_str(), |(local, _)| local);
-        format!("{}@{}", local.to_ascii_lowercase(), self.domain)
+        if local.is_ascii() {
+            return format!("{}@{}", local.to_ascii_lowercase(), self.domain);
+        }
+        let local = local.to_lowercase();
+        let composed = ComposingNormalizerBorrowed::new_nfc().normalize(&local);
+        format!("{composed}@{}", self.domain)
     }
 }
 
+/// RFC 5321, section 4.1.2, with the letters of RFC 6531, section 3.3.
 fn is_dot_string(local: &str) -> bool {
-    let atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b);
+    let atext = |c: char| {
+        c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_letter_beyond_ascii(c)
+    };
     local
         .split('.')
-        .all(|atom| !atom.is_empty() && atom.bytes().all(atext))
+        .all(|atom| !atom.is_empty() && atom.chars().all(atext))
+}
+
+/// What RFC 6531 adds, without what nobody can see, what turns the direction of writing round, and what
+/// looks like the `@`: an address that is shown as another one fools whoever reads it (A36).
+fn is_letter_beyond_ascii(c: char) -> bool {
+    let hidden = matches!(c,
+        '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{fe6b}' | '\u{feff}' | '\u{ff20}' | '\u{fff0}'..='\u{fffd}'
+        | '\u{e0000}'..='\u{e0fff}');
+    !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !hidden
 }
 
 fn is_quoted_string(local: &str) -> bool {
@@ -99,11 +122,13 @@ fn is_quoted_string(local: &str) -> bool {
         return false;
     };
     let mut escaped = false;
-    for byte in inner.bytes() {
-        if !(0x20..=0x7e).contains(&byte) || (!escaped && byte == b'"') {
+    for c in inner.chars() {
+        let fits = matches!(c, ' '..='~') || is_letter_beyond_ascii(c);
+        // An escape stands before ASCII only (RFC 6531, section 3.3, extends qtext and no pair).
+        if !fits || (!escaped && c == '"') || (escaped && !c.is_ascii()) {
             return false;
         }
-        escaped = !escaped && byte == b'\\';
+        escaped = !escaped && c == '\\';
     }
     !escaped
 }
@@ -152,6 +177,14 @@ impl ReversePath {
             Self::Mailbox(address) => Some(address),
             Self::Null => None,
         }
+    }
+}
+
+impl ReversePath {
+    /// Whether a host must offer SMTPUTF8 to take it; see [`Address::needs_utf8`].
+    #[must_use]
+    pub fn needs_utf8(&self) -> bool {
+        self.mailbox().is_some_and(Address::needs_utf8)
     }
 }
 

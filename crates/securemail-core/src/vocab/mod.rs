@@ -2,6 +2,7 @@
 
 mod address;
 mod content;
+mod demands;
 mod dns;
 mod envelope;
 mod id;
@@ -13,6 +14,7 @@ mod time;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use content::{Concat, Content, ContentError, MemoryContent, SealedContent, Tail, sha256};
+pub use demands::{Demands, RequireTls};
 pub use dns::{Answer, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, Tlsa};
 pub use envelope::{Account, AccountKind, Credential, Envelope, Identity, Profile, Tenant};
 pub use id::{AccountId, DeliveryKey, IdError, KeyedHash, QueueId, TenantId, VaultId, VaultKey};

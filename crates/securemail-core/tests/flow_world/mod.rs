@@ -20,8 +20,8 @@ use securemail_core::route::{PolicySettings, StandardPolicy};
 use securemail_core::seal::LocalMasterKey;
 use securemail_core::secret::Key32;
 use securemail_core::vocab::{
-    Account, AccountId, AccountKind, Address, Credential, DnsName, Envelope, MemoryContent,
-    Profile, Reply, ReversePath, Tenant, UnixTime,
+    Account, AccountId, AccountKind, Address, Credential, Demands, DnsName, Envelope,
+    MemoryContent, Profile, Reply, ReversePath, Tenant, UnixTime,
 };
 use securemail_testkit::fakes::{FixedScanner, RecordingNotifier, RecordingObserver};
 use securemail_testkit::memory::{
@@ -419,6 +419,7 @@ pub(crate) fn submission(from: &str, to: &[&str], octets: &str) -> Submission {
         ))),
         protocol: Protocol::Esmtpsa,
         tls: None,
+        demands: Demands::default(),
     }
 }
 

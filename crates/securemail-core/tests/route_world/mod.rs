@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use securemail_core::backend::{
-    CachedPolicy, DomainHistory, FetchError, FetchedPolicy, HostHistory, RecipientOutcome,
+    CachedPolicy, DomainHistory, FetchError, FetchedPolicy, HostHistory, Lack, RecipientOutcome,
     SessionOutcome, Span, TransportPolicy, VantageView,
 };
 use securemail_core::route::{
@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) attempts: Vec<AttemptEvidence>,
     pub(crate) vault_possible: bool,
     pub(crate) consent: bool,
+    pub(crate) require_tls: bool,
+    pub(crate) utf8_recipient: bool,
 }
 
 impl World {
@@ -72,6 +74,8 @@ impl World {
         message.round_began = self.now().minus(Duration::from_secs(300));
         message.vault_possible = self.vault_possible;
         message.divert_on_downgrade = self.consent;
+        message.require_tls = self.require_tls;
+        message.utf8_recipient = self.utf8_recipient;
         let mut evidence = Evidence::new(name("example.org"), self.profile, message);
         evidence.history = self.history.clone();
         evidence.attempts = self.attempts.clone();
@@ -267,7 +271,10 @@ pub(crate) fn outcome() -> impl Strategy<Value = (SessionOutcome, Option<Recipie
         Just((SessionOutcome::Injected, None)),
         Just((SessionOutcome::TlsFailed(text()), None)),
         Just((SessionOutcome::Unreachable(text()), None)),
-        Just((SessionOutcome::Incapable(text()), None)),
+        Just((SessionOutcome::Incapable(Lack::Size(10)), None)),
+        Just((SessionOutcome::Incapable(Lack::EightBitMime), None)),
+        Just((SessionOutcome::Incapable(Lack::RequireTls), None)),
+        Just((SessionOutcome::Incapable(Lack::SmtpUtf8), None)),
         Just((SessionOutcome::CalledOff, None)),
         Just(completed(RecipientOutcome::Deferred(Reply::new(
             451, None, "later"
@@ -369,9 +376,16 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
         names,
     );
     let sender = (any::<bool>(), any::<bool>());
+    let demands = (prop::bool::weighted(0.25), prop::bool::weighted(0.25));
     let seen = (prop::option::of(any::<bool>()), prop::option::of(history()));
-    (profile(), age(), dns, seen, sender).prop_flat_map(
-        |(profile, age, (mx, hosts, (txt, policy, kept)), (vantage, history), sender)| {
+    (profile(), age(), dns, seen, (sender, demands)).prop_flat_map(
+        |(
+            profile,
+            age,
+            (mx, hosts, (txt, policy, kept)),
+            (vantage, history),
+            (sender, demands),
+        )| {
             attempts(age).prop_map(move |attempts| World {
                 profile,
                 age,
@@ -385,6 +399,8 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
                 attempts,
                 vault_possible: sender.0,
                 consent: sender.1,
+                require_tls: demands.0,
+                utf8_recipient: demands.1,
             })
         },
     )

@@ -298,6 +298,7 @@ impl SmtpTransport {
         let mail = Mail {
             reverse_path: &attempt.reverse_path,
             recipients: &attempt.recipients,
+            demands: attempt.demands,
             content: Arc::clone(&attempt.content),
             eight_bit,
         };

@@ -160,6 +160,7 @@ impl SmtpTransport {
         let mail = Mail {
             reverse_path: &attempt.reverse_path,
             recipients: std::slice::from_ref(&attempt.recipient),
+            demands: attempt.demands,
             content: Arc::new(MemoryContent::new(octets)),
             eight_bit,
         };

@@ -260,6 +260,7 @@ impl Visit {
     fn submission(&self, content: Arc<dyn Content>) -> Option<Submission> {
         let transaction = self.session.transaction()?;
         let account = transaction.account.clone();
+        let demands = transaction.demands;
         let envelope = Envelope {
             tenant: account.tenant.clone(),
             account: account.id.clone(),
@@ -272,6 +273,7 @@ impl Visit {
         Some(Submission {
             account,
             envelope,
+            demands,
             content,
             received,
             session,

@@ -54,11 +54,11 @@ pub(super) fn refuse_command(error: CommandError, line: &[u8]) -> WireReply {
         CommandError::Address(error) => {
             let (code, enhanced) = match error {
                 AddressError::AddressLiteral => (550, (5, 1, detail(7, 2))),
-                AddressError::NeedsUtf8 => (553, (5, 6, 7)),
                 _ => (501, (5, 1, detail(7, 3))),
             };
             say(code, enhanced, &error.to_string())
         }
+        CommandError::NeedsUtf8 => say(553, (5, 6, 7), &error.to_string()),
         CommandError::Syntax(form) => say(501, (5, 5, 4), form),
         CommandError::Unknown => say(500, (5, 5, 1), "the command is not known"),
     }

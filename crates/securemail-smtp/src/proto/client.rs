@@ -5,7 +5,7 @@ use std::sync::Arc;
 use securemail_core::backend::SessionOutcome;
 use securemail_core::mail::ContentFree;
 use securemail_core::route::{Hop, PeerAuthenticated, PeerFailure};
-use securemail_core::vocab::{Address, MemoryContent, ReversePath};
+use securemail_core::vocab::{Address, Demands, MemoryContent, RequireTls, ReversePath};
 
 use super::extension::Extensions;
 use super::reply::WireReply;
@@ -282,6 +282,11 @@ impl NoticeReady {
         let mail = Mail {
             reverse_path,
             recipients: std::slice::from_ref(recipient),
+            demands: Demands {
+                // Our own mail is in seven bits, but for an address in its header.
+                smtp_utf8: eight_bit == EightBit::Possible,
+                require_tls: RequireTls::No,
+            },
             content: Arc::new(MemoryContent::new(octets)),
             eight_bit,
         };

@@ -65,6 +65,9 @@ pub struct Parameter {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
+    /// The path of MAIL has letters outside ASCII, and SMTPUTF8 is not among its parameters.
+    #[error("letters outside ASCII need SMTPUTF8; send MAIL FROM:<address> SMTPUTF8")]
+    NeedsUtf8,
     /// The path of MAIL or RCPT is no mailbox.
     #[error("{0}")]
     Address(#[from] AddressError),
@@ -74,6 +77,23 @@ pub enum CommandError {
     /// The verb is not known.
     #[error("the command is not known")]
     Unknown,
+}
+
+impl Parameter {
+    /// A keyword that has no value, or has this one.
+    #[must_use]
+    pub fn new(keyword: &str, value: Option<String>) -> Self {
+        Self {
+            keyword: keyword.to_owned(),
+            value,
+        }
+    }
+
+    /// SMTPUTF8 of MAIL (RFC 6531, section 3.4).
+    #[must_use]
+    pub fn is_utf8(&self) -> bool {
+        self.keyword == "SMTPUTF8" && self.value.is_none()
+    }
 }
 
 impl Command {
@@ -156,7 +176,11 @@ fn parse_mail(rest: &str) -> Result<Command, CommandError> {
     let (path, parameters) = split_path(rest, "FROM:", "MAIL FROM:<address> [parameters]")?;
     let reverse_path = match path {
         "" => ReversePath::Null,
-        mailbox => ReversePath::Mailbox(parse_address(mailbox)?),
+        // RFC 6531, section 3.4; a domain alone could be written as A-labels by the client.
+        mailbox if !mailbox.is_ascii() && !parameters.iter().any(Parameter::is_utf8) => {
+            return Err(CommandError::NeedsUtf8);
+        }
+        mailbox => ReversePath::Mailbox(Address::parse(mailbox)?),
     };
     Ok(Command::Mail {
         reverse_path,
@@ -167,18 +191,9 @@ fn parse_mail(rest: &str) -> Result<Command, CommandError> {
 fn parse_rcpt(rest: &str) -> Result<Command, CommandError> {
     let (path, parameters) = split_path(rest, "TO:", "RCPT TO:<address> [parameters]")?;
     Ok(Command::Rcpt {
-        recipient: parse_address(path)?,
+        recipient: Address::parse(path)?,
         parameters,
     })
-}
-
-/// The whole path must be ASCII: SMTPUTF8 is not offered, and a server must not guess (RFC 6531,
-/// section 3.2).
-fn parse_address(text: &str) -> Result<Address, CommandError> {
-    if !text.is_ascii() {
-        return Err(AddressError::NeedsUtf8.into());
-    }
-    Ok(Address::parse(text)?)
 }
 
 /// `FROM:<path> parameters`. A `>` within quotes does not end the path.

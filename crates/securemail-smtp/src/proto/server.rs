@@ -4,9 +4,9 @@ use securemail_core::limits;
 use securemail_core::vocab::{Account, Address, DnsName, Reply, ReversePath};
 
 use super::answers::{answer, check_reverse_path, close, refuse_command, sane, say};
-use super::command::{Command, Parameter};
+use super::command::{Command, CommandError, Parameter};
 use super::extension::Extensions;
-use super::parameters::mail_parameters;
+use super::parameters::{MailParameters, Offered};
 use super::reply::WireReply;
 use super::sasl::{Credentials, Exchange, MECHANISMS, SaslFault, SaslStep};
 use crate::handler::TransactionFacts;
@@ -187,6 +187,9 @@ impl ServerSession {
         if more_follows && !matches!(command, Command::Quit) && !self.may_pipeline(&command) {
             return close(554, (5, 5, 0), "improper use of pipelining");
         }
+        if self.lacks_utf8(&command, line) {
+            return self.error(refuse_command(CommandError::NeedsUtf8, line));
+        }
         self.obey(command)
     }
 
@@ -252,6 +255,19 @@ impl ServerSession {
         !command.ends_group() && self.hello.as_ref().is_some_and(|hello| hello.extended)
     }
 
+    /// In TLS alone (RFC 8689, section 4.1), and not to those whose mail goes no further.
+    const fn offers_require_tls(&self) -> bool {
+        self.secured && !self.is_open()
+    }
+
+    /// RFC 6531, section 3.4: what MAIL said counts for the whole transaction.
+    fn lacks_utf8(&self, command: &Command, line: &[u8]) -> bool {
+        let said = |transaction: &Transaction| transaction.facts.demands.smtp_utf8;
+        matches!(command, Command::Rcpt { .. })
+            && !line.is_ascii()
+            && !self.transaction.as_ref().is_some_and(said)
+    }
+
     const fn is_logged_in_for_good(&self) -> bool {
         matches!(self.login, Login::Listener(_) | Login::Password(_))
     }
@@ -296,9 +312,12 @@ impl ServerSession {
         let may_log_in = self.secured && !self.is_logged_in_for_good();
         let extensions = Extensions {
             eight_bit_mime: true,
+            chunking: false,
             enhanced_status_codes: true,
             pipelining: true,
             size: Some(self.options.message_bytes),
+            smtp_utf8: true,
+            require_tls: self.offers_require_tls(),
             starttls: !self.secured,
             auth: MECHANISMS
                 .iter()
@@ -378,8 +397,12 @@ impl ServerSession {
                 "a transaction is open; end it or send RSET",
             ));
         }
-        let declared_size = match mail_parameters(parameters, self.options.message_bytes) {
-            Ok(declared_size) => declared_size,
+        let offered = Offered {
+            message_bytes: self.options.message_bytes,
+            require_tls: self.offers_require_tls(),
+        };
+        let parameters = match MailParameters::read(parameters, &reverse_path, offered) {
+            Ok(parameters) => parameters,
             Err(reply) => return Step::Answer(reply),
         };
         if !self.is_open()
@@ -392,7 +415,8 @@ impl ServerSession {
             account,
             reverse_path,
             recipients: Vec::new(),
-            declared_size,
+            declared_size: parameters.declared_size,
+            demands: parameters.demands,
         })
     }
 

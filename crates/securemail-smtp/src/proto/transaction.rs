@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use securemail_core::backend::{RecipientOutcome, SessionOutcome};
-use securemail_core::vocab::{Address, Content, Reply, ReversePath};
+use securemail_core::backend::{Lack, RecipientOutcome, SessionOutcome};
+use securemail_core::vocab::{Address, Content, Demands, Reply, RequireTls, ReversePath};
 
 use super::command::{Command, Parameter};
 use super::extension::Extensions;
@@ -17,6 +17,8 @@ pub struct Mail<'a> {
     pub reverse_path: &'a ReversePath,
     /// RCPT TO.
     pub recipients: &'a [Address],
+    /// What the peer must offer.
+    pub demands: Demands,
     /// What follows DATA, before dot-stuffing.
     pub content: Arc<dyn Content>,
     /// Whether it has octets above 127.
@@ -74,28 +76,7 @@ enum Recipient {
 
 impl Transaction {
     pub(super) fn new(extensions: &Extensions, mail: Mail<'_>) -> Result<Self, SessionOutcome> {
-        let size = mail.content.size();
-        if let Some(most) = extensions.size.filter(|&most| most > 0 && most < size) {
-            return Err(SessionOutcome::Incapable(format!(
-                "takes {most} octets at most"
-            )));
-        }
-        if mail.eight_bit == EightBit::Possible && !extensions.eight_bit_mime {
-            return Err(SessionOutcome::Incapable(
-                "8BITMIME is not offered".to_owned(),
-            ));
-        }
-        let parameter = |keyword: &str, value: String| Parameter {
-            keyword: keyword.to_owned(),
-            value: Some(value),
-        };
-        let mut parameters = Vec::new();
-        if extensions.size.is_some() {
-            parameters.push(parameter("SIZE", size.to_string()));
-        }
-        if extensions.eight_bit_mime && mail.eight_bit == EightBit::Possible {
-            parameters.push(parameter("BODY", "8BITMIME".to_owned()));
-        }
+        let parameters = parameters(extensions, &mail)?;
         let mut commands = vec![Command::Mail {
             reverse_path: mail.reverse_path.clone(),
             parameters,
@@ -299,6 +280,48 @@ impl Transaction {
                 *recipient = Recipient::Settled(outcome.clone());
             }
         }
+    }
+}
+
+/// The parameters of MAIL, where the peer can take such a message.
+fn parameters(extensions: &Extensions, mail: &Mail<'_>) -> Result<Vec<Parameter>, SessionOutcome> {
+    let size = mail.content.size();
+    let lacks = |lack| Err(SessionOutcome::Incapable(lack));
+    // RFC 8689, section 4.2.1, step 6, comes first: who may not have it need not be asked more.
+    if mail.demands.require_tls == RequireTls::Always && !extensions.require_tls {
+        return lacks(Lack::RequireTls);
+    }
+    if let Some(most) = extensions.size.filter(|&most| most > 0 && most < size) {
+        return lacks(Lack::Size(most));
+    }
+    if mail.needs_utf8() && !extensions.takes_utf8() {
+        return lacks(Lack::SmtpUtf8);
+    }
+    if mail.eight_bit == EightBit::Possible && !extensions.eight_bit_mime {
+        return lacks(Lack::EightBitMime);
+    }
+    let mut parameters = Vec::new();
+    if extensions.size.is_some() {
+        parameters.push(Parameter::new("SIZE", Some(size.to_string())));
+    }
+    if extensions.eight_bit_mime && mail.eight_bit == EightBit::Possible {
+        parameters.push(Parameter::new("BODY", Some("8BITMIME".to_owned())));
+    }
+    if mail.needs_utf8() {
+        parameters.push(Parameter::new("SMTPUTF8", None));
+    }
+    if mail.demands.require_tls != RequireTls::No && extensions.require_tls {
+        parameters.push(Parameter::new("REQUIRETLS", None));
+    }
+    Ok(parameters)
+}
+
+impl Mail<'_> {
+    /// No address in letters outside ASCII leaves without SMTPUTF8, whatever the caller found out.
+    fn needs_utf8(&self) -> bool {
+        self.demands.smtp_utf8
+            || self.reverse_path.needs_utf8()
+            || self.recipients.iter().any(Address::needs_utf8)
     }
 }
 

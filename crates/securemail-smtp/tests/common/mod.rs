@@ -12,7 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use securemail_core::backend::Directory;
 use securemail_core::vocab::{
-    Account, AccountId, AccountKind, Address, Credential, DnsName, Envelope, Identity, Reply,
+    Account, AccountId, AccountKind, Address, Credential, Demands, DnsName, Envelope, Identity,
+    Reply,
 };
 use securemail_smtp::{
     Access, Listener, MailHandler, ServerParts, ServerSettings, SessionFacts, SmtpServer,
@@ -35,6 +36,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 #[derive(Clone, Debug)]
 pub struct Taken {
     pub envelope: Envelope,
+    pub demands: Demands,
     pub octets: Vec<u8>,
     pub tls: bool,
     pub debug: String,
@@ -88,6 +90,7 @@ impl MailHandler for Recorder {
         self.taken.lock().unwrap().push(Taken {
             debug: format!("{submission:?}"),
             envelope: submission.envelope,
+            demands: submission.demands,
             octets,
             tls: submission.session.tls.is_some(),
         });

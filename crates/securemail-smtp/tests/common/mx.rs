@@ -12,7 +12,7 @@ use securemail_core::backend::{
     Attempt, AttemptReport, Connection, DotClosed, FinalDot, RecipientOutcome, Transport,
 };
 use securemail_core::route::{Authentication, Authority, Hop, Trust};
-use securemail_core::vocab::{Address, DnsName, MemoryContent, ReversePath, Tlsa};
+use securemail_core::vocab::{Address, Demands, DnsName, MemoryContent, ReversePath, Tlsa};
 use securemail_smtp::{ClientSettings, SmtpTransport, trust};
 use securemail_testkit::ca::{Issued, TestCa};
 use securemail_testkit::sim::ManualClock;
@@ -313,6 +313,7 @@ pub fn attempt_with(
             .iter()
             .map(|text| Address::parse(text).unwrap())
             .collect(),
+        demands: Demands::default(),
         content: Arc::new(MemoryContent::new(Bytes::from_static(message))),
         final_dot: dot,
     }

@@ -12,7 +12,7 @@ use securemail_core::backend::{
     Transport,
 };
 use securemail_core::route::{Authentication, Authority, Hop, PeerFailure};
-use securemail_core::vocab::{DnsName, MemoryContent, ReversePath, Tlsa};
+use securemail_core::vocab::{Demands, DnsName, MemoryContent, ReversePath, Tlsa};
 use securemail_smtp::{ClientSettings, SmtpTransport, trust};
 use securemail_testkit::lab::{Lab, WallClock};
 use webpki::anchor_from_trusted_cert;
@@ -144,6 +144,7 @@ fn attempt(hop: Hop, message: &str) -> Attempt {
         hop,
         connection: Connection::Own,
         reverse_path: ReversePath::Mailbox("clinic@sender.test".parse().unwrap()),
+        demands: Demands::default(),
         content: Arc::new(MemoryContent::new(Bytes::from(message.to_owned()))),
         final_dot: Arc::new(Open),
     }
