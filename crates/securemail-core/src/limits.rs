@@ -52,6 +52,8 @@ pub const COMMAND_LINE_MAX: usize = 1024;
 pub const AUTH_LINE_MAX: usize = 12_288;
 /// Octets of a text line with its end (RFC 5321, section 4.5.3.1.6).
 pub const TEXT_LINE_MAX: usize = 1000;
+/// Chunks of one message (RFC 3030): each costs a command and a reply, and nobody needs so many.
+pub const CHUNKS_MAX: u32 = 50_000;
 /// Octets of one line of a peer's reply; 512 of RFC 5321, and mercy for the talkative.
 pub const REPLY_LINE_MAX: usize = 2048;
 /// Lines of one reply.

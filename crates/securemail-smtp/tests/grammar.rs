@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use securemail_core::vocab::{Address, ReversePath};
-use securemail_smtp::proto::command::{Command, Parameter, SaslLine};
+use securemail_smtp::proto::command::{Chunk, Command, Parameter, SaslLine};
 use securemail_smtp::proto::data::{DataEvent, Stuffer, Unstuffer};
 use securemail_smtp::proto::line::{LineFault, take_line};
 use securemail_smtp::proto::reply::{ReplyFault, ReplyParser, WireReply};
@@ -108,6 +108,8 @@ fn command() -> impl Strategy<Value = Command> {
             recipient,
             parameters
         }),
+        (any::<u64>(), any::<bool>())
+            .prop_map(|(size, is_last)| Command::Bdat(Chunk { size, is_last })),
         Just(Command::Data),
         Just(Command::Noop),
         Just(Command::Quit),

@@ -49,6 +49,7 @@ async fn clear_text_offers_starttls_and_nothing_that_needs_it() {
         "SIZE 62914560",
         "8BITMIME",
         "ENHANCEDSTATUSCODES",
+        "CHUNKING",
         "SMTPUTF8",
         "STARTTLS",
     ] {

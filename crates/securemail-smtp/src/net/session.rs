@@ -12,12 +12,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::receive::{Received, bad_line, receive};
+use super::receive::{Incoming, Received, Taken, bad_line, receive, skip};
 use super::server::{Access, Alive, Shared, TlsMode, wait_for};
 use super::tls::facts;
 use super::wire::{COMMAND_ROOM, Io, Wire, WireError};
 use crate::handler::{SessionFacts, Submission, TlsFacts};
 use crate::proto::answers::say;
+use crate::proto::command::Chunk;
 use crate::proto::line::find_control;
 use crate::proto::reply::WireReply;
 use crate::proto::sasl::Credentials;
@@ -50,6 +51,7 @@ pub(crate) async fn run(
         login_until: Instant::now() + shared_login,
         tls: None,
         out: BytesMut::new(),
+        incoming: None,
         shutdown,
         alive,
     };
@@ -69,6 +71,8 @@ struct Visit {
     login_until: Instant,
     tls: Option<TlsFacts>,
     out: BytesMut,
+    /// A message that comes in chunks.
+    incoming: Option<Incoming>,
     shutdown: watch::Receiver<bool>,
     alive: Alive,
 }
@@ -150,9 +154,14 @@ impl Visit {
                     self.session.sender_answered(transaction, &reply)
                 }
                 Step::CheckCredentials(credentials) => self.check(credentials).await,
+                Step::ReadChunk(chunk) => self.chunk(wire, chunk).await?,
                 Step::ReadContent(go_ahead) => self.message(wire, &go_ahead).await?,
+                Step::SkipChunk(chunk, refusal) => self.skip(wire, chunk, refusal).await?,
                 other => other,
             };
+            if !self.session.is_in_chunks() {
+                self.incoming = None;
+            }
             match step {
                 Step::Answer(reply) => reply.print(&mut self.out),
                 Step::StartTls(reply) => {
@@ -168,7 +177,9 @@ impl Visit {
                 Step::AskRecipient(_)
                 | Step::AskSender(_)
                 | Step::CheckCredentials(_)
-                | Step::ReadContent(_) => return Ok(Left::Closing),
+                | Step::ReadChunk(_)
+                | Step::ReadContent(_)
+                | Step::SkipChunk(..) => return Ok(Left::Closing),
             }
         }
     }
@@ -195,6 +206,8 @@ impl Visit {
             self.flush(wire).await?;
         }
         let deadline = self.until(self.shared.settings.timeouts.command);
+        let of_message = self.incoming.as_ref().map(Incoming::deadline);
+        let deadline = of_message.map_or(deadline, |end| end.min(deadline));
         let max = self.session.line_max();
         let read = tokio::select! {
             biased;
@@ -246,15 +259,57 @@ impl Visit {
     ) -> Result<Step, WireError> {
         go_ahead.print(&mut self.out);
         self.flush(wire).await?;
-        let reply = match receive(wire, &self.shared.bodies, &self.shared.settings).await? {
+        let received = receive(wire, &self.shared.bodies, &self.shared.settings).await?;
+        Ok(self.received(received).await)
+    }
+
+    async fn chunk<S: Io>(&mut self, wire: &mut Wire<S>, chunk: Chunk) -> Result<Step, WireError> {
+        self.flush(wire).await?;
+        let (bodies, settings) = (&self.shared.bodies, &self.shared.settings);
+        let mut incoming = match self.incoming.take() {
+            Some(incoming) => incoming,
+            None => Incoming::new(bodies, settings),
+        };
+        Ok(match incoming.take(wire, chunk, settings).await? {
+            Taken::More => {
+                self.incoming = Some(incoming);
+                let text = format!("{} octets received", chunk.size);
+                let reply = Reply::new(250, Some(EnhancedStatus::new(2, 0, 0)), &text);
+                self.session.chunk_answered(&reply)
+            }
+            Taken::Over(reply) => Step::Close(reply),
+            Taken::Refused(reply) if chunk.is_last => {
+                self.session.message_answered(&reply.to_reply())
+            }
+            Taken::Refused(reply) => self.session.chunk_answered(&reply.to_reply()),
+            Taken::Whole => {
+                let received = incoming.finish().await;
+                self.received(received).await
+            }
+        })
+    }
+
+    async fn skip<S: Io>(
+        &mut self,
+        wire: &mut Wire<S>,
+        chunk: Chunk,
+        refusal: WireReply,
+    ) -> Result<Step, WireError> {
+        self.flush(wire).await?;
+        let over = skip(wire, chunk, &self.shared.settings).await?;
+        Ok(over.map_or(Step::Answer(refusal), Step::Close))
+    }
+
+    async fn received(&mut self, received: Received) -> Step {
+        let reply = match received {
             Received::Content(content) => match self.submission(content) {
                 Some(submission) => self.hand_in(submission).await,
                 None => local_error(),
             },
-            Received::Over(reply) => return Ok(Step::Close(reply)),
+            Received::Over(reply) => return Step::Close(reply),
             Received::Refused(reply) => reply.to_reply(),
         };
-        Ok(self.session.message_answered(&reply))
+        self.session.message_answered(&reply)
     }
 
     fn submission(&self, content: Arc<dyn Content>) -> Option<Submission> {

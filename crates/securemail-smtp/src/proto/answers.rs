@@ -58,6 +58,7 @@ pub(super) fn refuse_command(error: CommandError, line: &[u8]) -> WireReply {
             };
             say(code, enhanced, &error.to_string())
         }
+        CommandError::Chunk => say(501, (5, 5, 4), &error.to_string()),
         CommandError::NeedsUtf8 => say(553, (5, 6, 7), &error.to_string()),
         CommandError::Syntax(form) => say(501, (5, 5, 4), form),
         CommandError::Unknown => say(500, (5, 5, 1), "the command is not known"),

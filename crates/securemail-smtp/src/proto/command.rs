@@ -16,6 +16,8 @@ pub enum Command {
         /// Base64, or `=` for an empty one.
         initial: Option<SaslLine>,
     },
+    /// BDAT (RFC 3030): so many octets follow at once.
+    Bdat(Chunk),
     /// DATA.
     Data,
     /// EHLO with the client's name, made printable.
@@ -48,6 +50,15 @@ pub enum Command {
     Vrfy,
 }
 
+/// What BDAT announces.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Chunk {
+    /// How many octets follow behind the line.
+    pub size: u64,
+    /// With them the message is complete.
+    pub is_last: bool,
+}
+
 /// A line of a SASL exchange in base64. Its `Debug` shows nothing, since it may hold a password.
 #[derive(Clone, Eq, PartialEq)]
 pub struct SaslLine(pub String);
@@ -65,6 +76,10 @@ pub struct Parameter {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
+    /// A line that begins as BDAT does, and does not say how many octets follow. Nobody can tell where
+    /// the next command begins.
+    #[error("syntax: BDAT octets [LAST]")]
+    Chunk,
     /// The path of MAIL has letters outside ASCII, and SMTPUTF8 is not among its parameters.
     #[error("letters outside ASCII need SMTPUTF8; send MAIL FROM:<address> SMTPUTF8")]
     NeedsUtf8,
@@ -102,6 +117,9 @@ impl Command {
     /// # Errors
     /// Where it is not a command of this list; the variant says how to answer.
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
+        if is_bdat(line) {
+            return parse_bdat(line).map(Self::Bdat).ok_or(CommandError::Chunk);
+        }
         let line = std::str::from_utf8(line).map_err(|_| CommandError::Unknown)?;
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim_matches(' ');
@@ -134,7 +152,7 @@ impl Command {
             | Self::Quit
             | Self::StartTls
             | Self::Vrfy => true,
-            Self::Mail { .. } | Self::Rcpt { .. } | Self::Rset => false,
+            Self::Bdat(_) | Self::Mail { .. } | Self::Rcpt { .. } | Self::Rset => false,
         }
     }
 }
@@ -162,6 +180,31 @@ fn parse_auth(rest: &str) -> Result<Command, CommandError> {
     } else {
         Err(CommandError::Syntax("AUTH mechanism [initial-response]"))
     }
+}
+
+/// Whatever begins like it: a peer may have read it as BDAT and let octets follow.
+fn is_bdat(line: &[u8]) -> bool {
+    line.get(..4)
+        .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
+/// `BDAT SP chunk-size [SP "LAST"]` (RFC 3030, section 2), and nothing near it.
+fn parse_bdat(line: &[u8]) -> Option<Chunk> {
+    let line = std::str::from_utf8(line).ok()?;
+    let mut words = line.split(' ').skip(1);
+    let size = words.next()?;
+    let is_last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return None,
+    };
+    let is_number = (1..=20).contains(&size.len()) && size.bytes().all(|b| b.is_ascii_digit());
+    let is_verb = line.split(' ').next().is_some_and(|verb| verb.len() == 4);
+    if !(is_verb && is_number && words.next().is_none()) {
+        return None;
+    }
+    let size = size.parse().ok()?;
+    Some(Chunk { size, is_last })
 }
 
 fn parse_name(rest: &str) -> Result<String, CommandError> {
@@ -286,6 +329,9 @@ impl fmt::Display for Command {
                 initial: Some(initial),
             } => {
                 write!(f, "AUTH {mechanism} {}", initial.0)
+            }
+            Self::Bdat(Chunk { size, is_last }) => {
+                write!(f, "BDAT {size}{}", if *is_last { " LAST" } else { "" })
             }
             Self::Data => f.write_str("DATA"),
             Self::Ehlo(name) => write!(f, "EHLO {name}"),

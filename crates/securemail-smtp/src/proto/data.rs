@@ -1,4 +1,5 @@
-//! Dot-stuffing as a stream (RFC 5321, section 4.5.2). A bare CR, a bare LF or NUL is an error.
+//! Content as a stream: dot-stuffed (RFC 5321, section 4.5.2), or in chunks (RFC 3030). A bare CR, a
+//! bare LF or NUL is an error in either.
 
 use bytes::{BufMut, BytesMut};
 use securemail_core::limits;
@@ -114,6 +115,84 @@ impl Unstuffer {
         } else {
             DataEvent::Content(buffer.split_to(length))
         }
+    }
+}
+
+/// Checks content that has no dots added, as behind BDAT. Give it the octets in any pieces, then ask
+/// how it [`ended`](Self::end).
+#[derive(Clone, Debug, Default)]
+pub struct StrictLines {
+    place: Place,
+    line_octets: usize,
+    has_long_line: bool,
+}
+
+/// How content ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LastLine {
+    /// With CRLF, or there is none.
+    Whole,
+    /// Without CRLF.
+    Open,
+}
+
+impl StrictLines {
+    /// Takes the next octets.
+    ///
+    /// # Errors
+    /// At a bare CR, a bare LF or NUL. Nothing is repaired: behind DATA, where the message goes next,
+    /// another server could read its end there (RFC 5321, section 2.3.8).
+    pub fn push(&mut self, octets: &[u8]) -> Result<(), LineFault> {
+        let mut rest = octets;
+        while let Some(&first) = rest.first() {
+            if self.place == Place::AfterCr {
+                if first != b'\n' {
+                    return Err(LineFault::BareCr);
+                }
+                self.count(1);
+                self.place = Place::LineStart;
+                self.line_octets = 0;
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            let Some(control) = find_control(rest) else {
+                self.count(rest.len());
+                self.place = Place::InLine;
+                return Ok(());
+            };
+            match rest.get(control) {
+                Some(b'\r') => self.place = Place::AfterCr,
+                Some(b'\n') => return Err(LineFault::BareLf),
+                _ => return Err(LineFault::Nul),
+            }
+            let with_cr = control.saturating_add(1);
+            self.count(with_cr);
+            rest = rest.get(with_cr..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// How the content ended.
+    ///
+    /// # Errors
+    /// Where that is a bare CR.
+    pub const fn end(&self) -> Result<LastLine, LineFault> {
+        match self.place {
+            Place::AfterCr => Err(LineFault::BareCr),
+            Place::InLine => Ok(LastLine::Open),
+            Place::LineStart => Ok(LastLine::Whole),
+        }
+    }
+
+    /// Whether a line had more than the 1000 octets of RFC 5321, section 4.5.3.1.6.
+    #[must_use]
+    pub const fn has_long_line(&self) -> bool {
+        self.has_long_line
+    }
+
+    fn count(&mut self, octets: usize) {
+        self.line_octets = self.line_octets.saturating_add(octets);
+        self.has_long_line |= self.line_octets > limits::TEXT_LINE_MAX;
     }
 }
 

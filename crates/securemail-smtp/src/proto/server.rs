@@ -4,7 +4,7 @@ use securemail_core::limits;
 use securemail_core::vocab::{Account, Address, DnsName, Reply, ReversePath};
 
 use super::answers::{answer, check_reverse_path, close, refuse_command, sane, say};
-use super::command::{Command, CommandError, Parameter};
+use super::command::{Chunk, Command, CommandError, Parameter};
 use super::extension::Extensions;
 use super::parameters::{MailParameters, Offered};
 use super::reply::WireReply;
@@ -49,8 +49,14 @@ pub enum Step {
     CheckCredentials(Credentials),
     /// Send it and close the connection. Whatever the client sent behind is never looked at.
     Close(WireReply),
+    /// Read the octets of this chunk; then call [`ServerSession::chunk_answered`], or, behind the last
+    /// one, hand the message over and call [`ServerSession::message_answered`].
+    ReadChunk(Chunk),
     /// Send it and read the content; hand it over, then call [`ServerSession::message_answered`].
     ReadContent(WireReply),
+    /// Read the octets of this chunk, keep nothing, then send the refusal. Where they are too many to be
+    /// read, send it and close.
+    SkipChunk(Chunk, WireReply),
     /// Send it and begin TLS; then call [`ServerSession::secured`].
     StartTls(WireReply),
 }
@@ -94,6 +100,7 @@ struct Hello {
 struct Transaction {
     facts: TransactionFacts,
     recipients_tried: usize,
+    chunks: u32,
 }
 
 impl ServerSession {
@@ -177,6 +184,7 @@ impl ServerSession {
         }
         let command = match Command::parse(line) {
             Ok(command) => command,
+            Err(error @ CommandError::Chunk) => return Step::Close(refuse_command(error, line)),
             Err(error) => return self.error(refuse_command(error, line)),
         };
         if line.len().saturating_add(2) > limits::COMMAND_LINE_MAX
@@ -199,6 +207,7 @@ impl ServerSession {
             self.transaction = Some(Transaction {
                 facts,
                 recipients_tried: 0,
+                chunks: 0,
             });
         }
         Step::Answer(WireReply::from(&sane(reply)))
@@ -212,7 +221,22 @@ impl ServerSession {
         Step::Answer(WireReply::from(&sane(reply)))
     }
 
-    /// The handler, or the reading of the content, answered the end of DATA. Whatever the reply,
+    /// Whether a part of a message has come by BDAT, and more of it may.
+    #[must_use]
+    pub fn is_in_chunks(&self) -> bool {
+        self.chunks() > 0
+    }
+
+    /// The reading of a chunk that is not the last ended so. After a refusal the transaction is over:
+    /// what still comes of the message is skipped (RFC 3030, section 2).
+    pub fn chunk_answered(&mut self, reply: &Reply) -> Step {
+        if !reply.is_positive() {
+            self.transaction = None;
+        }
+        Step::Answer(WireReply::from(&sane(reply)))
+    }
+
+    /// The handler, or the reading of the content, answered the end of the message. Whatever the reply,
     /// the transaction is over.
     pub fn message_answered(&mut self, reply: &Reply) -> Step {
         self.transaction = None;
@@ -283,6 +307,7 @@ impl ServerSession {
                 answer(250, (2, 0, 0), "ok")
             }),
             Command::StartTls => self.starttls(),
+            Command::Bdat(chunk) => self.bdat(chunk),
             _ if !(self.secured || self.is_open()) => {
                 self.error(say(530, (5, 7, 0), "issue STARTTLS first"))
             }
@@ -312,7 +337,7 @@ impl ServerSession {
         let may_log_in = self.secured && !self.is_logged_in_for_good();
         let extensions = Extensions {
             eight_bit_mime: true,
-            chunking: false,
+            chunking: true,
             enhanced_status_codes: true,
             pipelining: true,
             size: Some(self.options.message_bytes),
@@ -421,6 +446,13 @@ impl ServerSession {
     }
 
     fn rcpt(&mut self, recipient: Address, parameters: &[Parameter]) -> Step {
+        if self.is_in_chunks() {
+            return self.error(say(
+                503,
+                (5, 5, 1),
+                "the message has begun; end it or send RSET",
+            ));
+        }
         let Some(transaction) = self.transaction.as_mut() else {
             return self.error(say(503, (5, 5, 1), "send MAIL first"));
         };
@@ -442,7 +474,48 @@ impl ServerSession {
         Step::AskRecipient(recipient)
     }
 
+    /// A chunk that is refused is read all the same, or the session ends: its octets must never be read
+    /// as commands (A33).
+    fn bdat(&mut self, chunk: Chunk) -> Step {
+        let is_offered = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        if !is_offered || !(self.secured || self.is_open()) {
+            return close(503, (5, 5, 1), "BDAT is for after EHLO, in TLS");
+        }
+        let Some(transaction) = &mut self.transaction else {
+            return self.skip(chunk, say(503, (5, 5, 1), "send MAIL and RCPT first"));
+        };
+        if transaction.facts.recipients.is_empty() {
+            return self.skip(chunk, say(554, (5, 5, 1), "no valid recipients"));
+        }
+        transaction.chunks = transaction.chunks.saturating_add(1);
+        if transaction.chunks > limits::CHUNKS_MAX {
+            return close(554, (5, 5, 0), "too many chunks; send larger ones");
+        }
+        Step::ReadChunk(chunk)
+    }
+
+    fn skip(&mut self, chunk: Chunk, refusal: WireReply) -> Step {
+        match self.error(refusal) {
+            Step::Answer(refusal) => Step::SkipChunk(chunk, refusal),
+            other => other,
+        }
+    }
+
+    fn chunks(&self) -> u32 {
+        self.transaction
+            .as_ref()
+            .map_or(0, |transaction| transaction.chunks)
+    }
+
     fn data(&mut self) -> Step {
+        if self.is_in_chunks() {
+            // RFC 3030, section 3: the two are never mixed.
+            return self.error(say(
+                503,
+                (5, 5, 1),
+                "the message came by BDAT; go on so, or send RSET",
+            ));
+        }
         match &self.transaction {
             None => self.error(say(503, (5, 5, 1), "send MAIL and RCPT first")),
             Some(transaction) if transaction.facts.recipients.is_empty() => {
