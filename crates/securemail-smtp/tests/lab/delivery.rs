@@ -54,6 +54,24 @@ async fn trusted_certificate_with_the_name_of_the_host_is_enough() {
 }
 
 #[tokio::test]
+async fn an_address_and_a_header_in_utf8_arrive_at_postfix() {
+    let lab = Lab::here().unwrap();
+    let hop = hop(&lab, "dane", "dane.test", dane("dane.test"));
+    let message = "Subject: caf\u{e9} in letters\r\n\r\nHello\r\n";
+    let report = transport(&lab)
+        .attempt(Attempt {
+            recipients: vec!["j\u{f6}rg@dane.test".parse().unwrap()],
+            ..attempt(hop, message)
+        })
+        .await;
+    assert_handed_over(&report);
+    let arrived = arrived(&lab, "dane.test", "Subject: caf\u{e9} in letters").await;
+    assert!(arrived.contains("for <j\u{f6}rg@dane.test>"), "{arrived}");
+    // What Postfix writes where SMTPUTF8 was used (RFC 6531, section 4.3).
+    assert!(arrived.contains("with UTF8SMTPS"), "{arrived}");
+}
+
+#[tokio::test]
 async fn expired_certificate_gets_nothing() {
     let lab = Lab::here().unwrap();
     let hop = hop(&lab, "expired", "expired.test", pkix("mx.expired.test"));
@@ -129,13 +147,15 @@ fn assert_handed_over(report: &AttemptReport) {
 }
 
 async fn deliver(lab: &Lab, hop: Hop, message: &str) -> AttemptReport {
+    transport(lab).attempt(attempt(hop, message)).await
+}
+
+fn transport(lab: &Lab) -> SmtpTransport {
     let ca = CertificateDer::from_pem_file(lab.ca_file()).unwrap();
     let root = anchor_from_trusted_cert(&ca).unwrap().to_owned();
     let settings = ClientSettings::new(name("relay.sender.test"));
     let trust = Arc::new(trust(vec![root]));
     SmtpTransport::new(settings, trust, Arc::new(WallClock))
-        .attempt(attempt(hop, message))
-        .await
 }
 
 fn attempt(hop: Hop, message: &str) -> Attempt {

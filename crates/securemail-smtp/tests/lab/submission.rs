@@ -23,13 +23,13 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-const PASSWORD: &str = "correct-horse-battery-staple-0123456789";
+pub(crate) const PASSWORD: &str = "correct-horse-battery-staple-0123456789";
 /// What swaks returns where it could not log in.
 const NOT_LOGGED_IN: i32 = 28;
 
 /// Takes everything and keeps it.
 #[derive(Debug, Default)]
-struct Keep(Mutex<Vec<(Vec<String>, Vec<u8>)>>);
+pub(crate) struct Keep(pub(crate) Mutex<Vec<(Vec<String>, Vec<u8>)>>);
 
 #[async_trait]
 impl MailHandler for Keep {
@@ -64,10 +64,10 @@ impl MailHandler for Keep {
     }
 }
 
-struct Server {
-    starttls: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) starttls: SocketAddr,
     implicit: SocketAddr,
-    kept: Arc<Keep>,
+    pub(crate) kept: Arc<Keep>,
     _data: tempfile::TempDir,
     _shutdown: watch::Sender<bool>,
 }
@@ -165,7 +165,7 @@ fn text(output: &Output) -> String {
         .join("\n")
 }
 
-async fn server() -> Server {
+pub(crate) async fn server() -> Server {
     let lab = Lab::here().unwrap();
     let (certificate, key) = lab.certificate("dane");
     let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
