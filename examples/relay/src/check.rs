@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use securemail_core::backend::{Clock, TransportPolicy};
-use securemail_core::route::{Decided, MessageFacts, StandardPolicy, exit_code};
+use securemail_core::route::{
+    Decided, Explanation, MessageFacts, NtaFinding, NtaSettings, StandardPolicy, exit_code,
+};
 use securemail_core::vocab::DnsName;
 use serde::Serialize;
 
@@ -30,12 +32,35 @@ const REPLAY_OCTETS_MAX: u64 = 16 << 20;
 struct Explained<'a> {
     #[serde(flatten)]
     decided: &'a Decided,
-    sentence: String,
-    advice: Vec<String>,
+    sentence: &'a str,
+    advice: &'a [String],
+    explanation: &'a Explanation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nta7516: &'a Option<Vec<NtaFinding>>,
+}
+
+/// What more is asked than the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asking {
+    /// Open a session with each host.
+    pub connect: bool,
+    /// Look past whatever is kept.
+    pub fresh: bool,
+    /// Print JSON.
+    pub json: bool,
+    /// Check what the domain says under NTA 7516.
+    pub nta7516: bool,
+}
+
+/// What `check` found out.
+struct Checked {
+    decided: Decided,
+    explanation: Explanation,
+    nta7516: Option<Vec<NtaFinding>>,
 }
 
 /// `check`.
-pub async fn check(domain: &str, config: Option<&Path>, connect: bool, json: bool) -> ExitCode {
+pub async fn check(domain: &str, config: Option<&Path>, asking: Asking) -> ExitCode {
     let Ok(domain) = DnsName::parse(domain) else {
         return terminal::fail(USAGE, &format!("`{domain}` is not a domain name"));
     };
@@ -49,30 +74,44 @@ pub async fn check(domain: &str, config: Option<&Path>, connect: bool, json: boo
         Ok(settings) => settings,
         Err(error) => return terminal::fail(USAGE, &error.to_string()),
     };
-    match decide(&settings, &domain, connect).await {
-        Ok(decided) => report(&decided, json),
+    match decide(&settings, &domain, asking).await {
+        Ok(checked) => report(&checked, asking.json),
         Err(error) => terminal::fail(UNKNOWN, &in_full(&*error)),
     }
 }
 
-async fn decide(settings: &Settings, domain: &DnsName, connect: bool) -> Result<Decided, Trouble> {
+async fn decide(settings: &Settings, domain: &DnsName, asking: Asking) -> Result<Checked, Trouble> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     resolver(settings, clock.clone())?.probe().await?;
     let (store, _) = open_log(settings).await?;
     let inquirer = inquirer(settings, store, clock.clone())?;
     let facts = MessageFacts::at(clock.now());
-    let mut evidence = inquirer
-        .inquire(domain, settings.route.profile, facts)
-        .await?;
+    let profile = settings.route.profile;
+    let mut evidence = if asking.fresh {
+        inquirer.inquire_anew(domain, profile, facts).await?
+    } else {
+        inquirer.inquire(domain, profile, facts).await?
+    };
     let standard = StandardPolicy::new(policy(settings)?);
     let mut decision = standard.decide(&evidence, clock.now());
-    if connect {
-        decision = probe::probe(settings, &standard, &mut evidence, decision, &*clock).await?;
+    let mut seen = Vec::new();
+    if asking.connect {
+        let probed = probe::probe(settings, &standard, &mut evidence, decision, &*clock).await?;
+        (decision, seen) = probed;
     }
-    Ok(Decided {
-        decision,
-        evidence,
-        settings: standard.settings().clone(),
+    let nta7516 = if asking.nta7516 {
+        Some(inquirer.nta7516(domain, &NtaSettings::default()).await)
+    } else {
+        None
+    };
+    Ok(Checked {
+        explanation: Explanation::new(&evidence, &decision, &seen),
+        decided: Decided {
+            decision,
+            evidence,
+            settings: standard.settings().clone(),
+        },
+        nta7516,
     })
 }
 
@@ -105,20 +144,29 @@ fn read_decided(file: &Path) -> Result<Decided, Trouble> {
     Ok(serde_json::from_str(&text)?)
 }
 
-fn report(decided: &Decided, json: bool) -> ExitCode {
-    let decision = &decided.decision;
+fn report(checked: &Checked, json: bool) -> ExitCode {
+    let Checked {
+        decided,
+        explanation,
+        nta7516,
+    } = checked;
     if json {
         let explained = Explained {
             decided,
-            sentence: decision.sentence(),
-            advice: decision.advice(),
+            sentence: &explanation.sentence,
+            advice: &explanation.advice,
+            explanation,
+            nta7516,
         };
         match serde_json::to_string_pretty(&explained) {
             Ok(text) => terminal::say(&text),
             Err(error) => return terminal::fail(UNKNOWN, &error.to_string()),
         }
     } else {
-        terminal::say(&decision.to_string());
+        terminal::say(explanation.to_string().trim_end());
+        for finding in nta7516.iter().flatten() {
+            terminal::say(&finding.to_string());
+        }
     }
-    ExitCode::from(exit_code(decision))
+    ExitCode::from(exit_code(&decided.decision))
 }

@@ -31,7 +31,7 @@ mod tls;
 mod web;
 
 pub use assemble::Trouble;
-pub use check::{check, replay};
+pub use check::{Asking, check, replay};
 pub use demo::demo;
 pub use doctor::doctor;
 pub use events::events;

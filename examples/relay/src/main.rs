@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use securemail_relay::{check, check_settings, demo, doctor, events, explain, fail, replay, run};
+use securemail_relay::{
+    Asking, check, check_settings, demo, doctor, events, explain, fail, replay, run,
+};
 
 /// A mail relay that hands messages over only where it is proved who takes them.
 #[derive(Debug, Parser)]
@@ -43,11 +45,17 @@ enum Command {
         /// Also open a session with each host and prove it; nothing is sent.
         #[arg(long)]
         connect: bool,
+        /// Look past every answer and policy that is kept.
+        #[arg(long)]
+        fresh: bool,
         /// Print evidence and decision as JSON.
         #[arg(long)]
         json: bool,
+        /// Also check what the domain says of itself under NTA 7516, the Dutch norm for mail in care.
+        #[arg(long)]
+        nta7516: bool,
         /// Decide again from what `--json` printed into this file; nothing is asked of the network.
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["domain", "config", "connect", "json"])]
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["domain", "config", "connect", "fresh", "json", "nta7516"])]
         replay: Option<PathBuf>,
     },
     /// Show what happened to a message, or to the messages for a recipient.
@@ -114,16 +122,18 @@ fn main() -> ExitCode {
                 domain,
                 config,
                 connect,
+                fresh,
                 json,
+                nta7516,
                 replay: None,
             } => {
-                check(
-                    &domain.unwrap_or_default(),
-                    config.as_deref(),
+                let asking = Asking {
                     connect,
+                    fresh,
                     json,
-                )
-                .await
+                    nta7516,
+                };
+                check(&domain.unwrap_or_default(), config.as_deref(), asking).await
             }
             Command::Events {
                 config,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use securemail_core::backend::{
     Attempt, Clock, Connection, DotClosed, FinalDot, SessionOutcome, Transport, TransportPolicy,
 };
-use securemail_core::route::{AttemptEvidence, Decision, Evidence, Route, StandardPolicy};
+use securemail_core::route::{AttemptEvidence, Decision, Evidence, Route, Seen, StandardPolicy};
 use securemail_core::vocab::{Demands, MemoryContent, ReversePath};
 
 use crate::assemble::{Trouble, transport};
@@ -24,7 +24,7 @@ impl FinalDot for NeverOpen {
 }
 
 /// Tries the hosts in the order of the policy until one is proved; the decision that is left is the
-/// one that a message would meet.
+/// one that a message would meet. Also gives the certificates that hosts showed.
 ///
 /// # Errors
 /// Where the client cannot be built.
@@ -34,8 +34,9 @@ pub async fn probe(
     evidence: &mut Evidence,
     mut decision: Decision,
     clock: &dyn Clock,
-) -> Result<Decision, Trouble> {
+) -> Result<(Decision, Vec<Seen>), Trouble> {
     let transport = transport(settings)?;
+    let mut seen = Vec::new();
     while let Route::Deliver(hops) = &decision.route {
         let Some(hop) = hops.first().cloned() else {
             break;
@@ -52,6 +53,12 @@ pub async fn probe(
             final_dot: Arc::new(NeverOpen),
         };
         let report = transport.attempt(attempt).await;
+        if let Some(leaf) = report.peer.iter().find_map(|peer| peer.chain.first()) {
+            seen.push(Seen {
+                host: host.clone(),
+                leaf: leaf.clone(),
+            });
+        }
         if report.proof.is_some() {
             break;
         }
@@ -70,5 +77,5 @@ pub async fn probe(
         });
         decision = policy.decide(evidence, clock.now());
     }
-    Ok(decision)
+    Ok((decision, seen))
 }

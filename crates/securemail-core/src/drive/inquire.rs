@@ -5,9 +5,14 @@ use std::sync::Arc;
 use futures_util::future::{join_all, try_join};
 
 use crate::StoreError;
-use crate::backend::{Clock, DomainHistory, DomainMemory, PolicyFetcher, Resolver};
-use crate::route::{Ask, AskReply, Evidence, Inquiry, MessageFacts, Step};
-use crate::vocab::{DnsName, Profile};
+use crate::backend::{
+    Clock, DomainHistory, DomainMemory, PolicyFetcher, Resolver, TransportPolicy,
+};
+use crate::route::{
+    Ask, AskReply, Asked, Evidence, Explanation, Inquiry, MessageFacts, NtaFinding, NtaSettings,
+    Step, nta7516,
+};
+use crate::vocab::{DnsName, Profile, Question};
 
 /// Finds out what is known of a domain. An integrator uses it to explain a route before sending.
 #[derive(Clone, Debug)]
@@ -69,6 +74,44 @@ impl Inquirer {
         // Where nothing new was had, what is in force still applies.
         evidence.sts.cached = self.memory.policy(domain).await?;
         self.keep(evidence).await
+    }
+
+    /// How mail to `domain` would go by this policy, and why: for an integrator, before anything is sent. Nothing
+    /// is sent, and nothing is remembered except an MTA-STS policy.
+    ///
+    /// # Errors
+    /// As [`Inquirer::inquire`].
+    pub async fn explain(
+        &self,
+        domain: &DnsName,
+        profile: Profile,
+        policy: &dyn TransportPolicy,
+    ) -> Result<Explanation, StoreError> {
+        let facts = MessageFacts::at(self.clock.now());
+        let evidence = self.inquire(domain, profile, facts).await?;
+        let decision = policy.decide(&evidence, self.clock.now());
+        Ok(Explanation::new(&evidence, &decision, &[]))
+    }
+
+    /// What the domain says of itself under NTA 7516, and whether it is so.
+    pub async fn nta7516(&self, domain: &DnsName, settings: &NtaSettings) -> Vec<NtaFinding> {
+        let facts = MessageFacts::at(self.clock.now());
+        let mut evidence = Evidence::new(domain.clone(), Profile::default(), facts);
+        evidence.port = self.port;
+        loop {
+            let now = self.clock.now();
+            let questions = match nta7516(&evidence, now, settings) {
+                Ok(findings) => return findings,
+                Err(questions) => questions,
+            };
+            let ask = async |question: Question| {
+                let answer = self.resolver.resolve(&question).await;
+                Asked { question, answer }
+            };
+            evidence
+                .dns
+                .extend(join_all(questions.into_iter().map(ask)).await);
+        }
     }
 
     /// Asks once more for the announcement of the domain's policy, past every cache, and fetches what is
