@@ -8,14 +8,46 @@ use std::time::Duration;
 
 use common::{Disk, NOW, event, item};
 use securemail_core::StoreError;
-use securemail_core::backend::{AuditSink, Directory, Settlement, Spool, Vault};
+use securemail_core::backend::{
+    AuditSink, Budget, Directory, Pickups, Settlement, Spent, Spool, Vault,
+};
 use securemail_core::ledger::verify;
-use securemail_core::vocab::{TenantId, VaultId, VaultKey};
+use securemail_core::vocab::{KeyedHash, TenantId, VaultId, VaultKey};
 use securemail_store_sqlite::{FileVault, OpenError, SqliteKeyStore, SqliteStore};
 use securemail_testkit::conformance::{Pattern, block_on, sealed};
 
 fn acme() -> TenantId {
     "acme".parse().unwrap()
+}
+
+#[test]
+fn handles_share_budgets() {
+    block_on(async {
+        let disk = Disk::default();
+        let mut running = Vec::new();
+        for handle in (0..3).map(|_| Arc::new(disk.store())) {
+            for _ in 0..4 {
+                let pickups = handle.clone();
+                running.push(tokio::spawn(async move {
+                    let budget = [Budget {
+                        of: KeyedHash::from_bytes([7; 32]),
+                        most: 5,
+                        window: Duration::from_secs(3600),
+                    }];
+                    pickups.spend(&acme(), &budget, NOW).await.unwrap()
+                }));
+            }
+        }
+        let (mut granted, mut first) = (0, 0);
+        for one in running {
+            match one.await.unwrap() {
+                Spent::Granted => granted += 1,
+                Spent::Refused { first: true, .. } => first += 1,
+                Spent::Refused { .. } => {}
+            }
+        }
+        assert_eq!((granted, first), (5, 1), "of twelve");
+    });
 }
 
 #[test]
