@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use securemail_core::vocab::Profile;
 
-use crate::case::{Case, Mx};
+use crate::case::{Case, Mx, Zone};
 use crate::explained;
 use crate::postfix::{Delivery, Level};
 use crate::report::{Against, Difference, Report};
@@ -92,8 +92,8 @@ async fn one(
     if !has_dane(case) {
         judge(Against::Verify, &ours.basic, said(Level::Verify));
     }
-    // Of a domain that takes no mail nobody needs to know the policy.
-    if case.mx != Mx::Null {
+    // Where there is no host to hand over to, nobody needs to know the policy.
+    if !matches!(case.mx, Mx::Aliased(Zone::Bogus) | Mx::Null) {
         let (ours, theirs) = policies(world, case).await?;
         judge(Against::Policy, &ours, &theirs);
     }
