@@ -59,7 +59,7 @@ async fn one(
     };
     let silent = Delivery {
         verdict: Verdict::Held,
-        words: "the delivery did not end".to_owned(),
+        words: explained::SILENT.to_owned(),
     };
     let said = |level: Level| delivered.get(&(level, domain.clone())).unwrap_or(&silent);
     let mut judge = |against: Against, ours: &(Verdict, String), theirs: &Delivery| {
@@ -74,7 +74,8 @@ async fn one(
         if options.talkative {
             report.tell(&difference);
         }
-        if is_same(case, against, &ours.0, &theirs.verdict) {
+        let spoke = theirs.words != explained::SILENT;
+        if spoke && is_same(case, against, &ours.0, &theirs.verdict) {
             report.same(against);
         } else if let Some(rule) = explained::by(&difference) {
             report.explained(rule);

@@ -8,6 +8,9 @@ use crate::case::{Between, Chain, Host, Issuer, Kind, Mx, Named, Of, Record, Sts
 use crate::report::{Against, Difference};
 use crate::verdict::{Proof, Verdict};
 
+/// What stands for Postfix's words where it said nothing.
+pub(crate) const SILENT: &str = "the delivery did not end";
+
 /// Why we differ.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Explanation {
@@ -27,6 +30,8 @@ pub(crate) enum Explanation {
     NullAmongOthers,
     /// A policy in mode enforce.
     Policy,
+    /// Postfix died.
+    Silence,
     /// Usages 0 and 1.
     PublicUsage,
     /// Records of which none is usable, and a certificate that proves the host.
@@ -41,7 +46,8 @@ pub(crate) enum Explanation {
 type Explains = fn(&Difference) -> bool;
 
 /// All of them, in the order in which they are tried.
-const ALL: [(Explanation, Explains); 12] = [
+const ALL: [(Explanation, Explains); 13] = [
+    (Explanation::Silence, silence),
     (Explanation::NullAmongOthers, null_among_others),
     (Explanation::NoHost, no_host),
     (Explanation::PublicUsage, public_usage),
@@ -64,6 +70,17 @@ pub(crate) fn by(difference: &Difference) -> Option<Explanation> {
     ALL.iter()
         .find(|(_, explains)| explains(difference))
         .map(|(explanation, _)| *explanation)
+}
+
+fn silence(difference: &Difference) -> bool {
+    let is_empty = |record: &Record| record.cut == Some(0);
+    difference.their_words == SILENT
+        && difference.ours != Verdict::Refused
+        && difference
+            .case
+            .hosts
+            .iter()
+            .any(|host| host.tlsa.iter().any(is_empty))
 }
 
 fn null_among_others(difference: &Difference) -> bool {
@@ -143,7 +160,7 @@ fn name_behind_unsigned_mx(difference: &Difference) -> bool {
         && difference.only_they_take()
         && difference.decided_by("T-10")
         && difference.decided_by("CE-03")
-        && difference.shows(|chain| matches!(chain.named, Named::Domain | Named::Final))
+        && difference.shows(|chain| chain.named == Named::Domain)
 }
 
 fn common_name(difference: &Difference) -> bool {
@@ -220,6 +237,10 @@ impl fmt::Display for Explanation {
                  section 5)"
             }
             Self::PublicUsage => "usages 0 and 1 are unusable for SMTP (RFC 7672, section 3.1.3)",
+            Self::Silence => {
+                "this Postfix dies of a TLSA record without data, and the message waits (RFC 6698, \
+                 section 2.1, has no such record)"
+            }
             Self::UnusableUnsigned => {
                 "unusable records behind an unsigned MX record need a better proof than any certificate \
                  (RFC 7671, section 10.3)"

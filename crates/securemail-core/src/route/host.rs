@@ -343,7 +343,8 @@ impl Context<'_> {
         findings: &mut Findings,
     ) -> (DnsName, Authentication) {
         let subject = Subject::Host(host.clone());
-        // RFC 7672, section 3.2.2: an insecurely found host may bear its own name only.
+        // RFC 7672, section 3.2.2: an insecurely found host may bear its own name only, which for an
+        // alias is the name at which its records stand: that name is asked for (section 8.1).
         let (rule, mut names) = if self.mx_secure {
             let rule = match (self.implicit, aliased, base == host) {
                 (true, _, _) => Rule::N05,
@@ -354,7 +355,7 @@ impl Context<'_> {
             let names = [base, &self.evidence.domain, &self.expanded];
             (rule, names.map(Clone::clone).to_vec())
         } else {
-            (Rule::N04, vec![host.clone()])
+            (Rule::N04, vec![base.clone()])
         };
         names.dedup();
         findings.admit(rule, &subject, format!("name asked for: {base}"));
