@@ -1,7 +1,7 @@
 //! What an operator may settle of the decision engine.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -133,26 +133,37 @@ impl<'de> Deserialize<'de> for Network {
 
 /// Special-purpose blocks in which a connection might reach a machine of ours, or nobody (RFC 6890).
 /// Networks for documentation are not among them: nothing can be reached there.
-const NOT_PUBLIC: [&str; 18] = [
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.88.99.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "224.0.0.0/3",
-    "::/8",
-    "64:ff9b:1::/48",
-    "100::/64",
-    "2001::/23",
-    "fc00::/7",
-    "fe80::/9",
-    "ff00::/8",
+const NOT_PUBLIC: [Network; 18] = [
+    v4([0, 0, 0, 0], 8),
+    v4([10, 0, 0, 0], 8),
+    v4([100, 64, 0, 0], 10),
+    v4([127, 0, 0, 0], 8),
+    v4([169, 254, 0, 0], 16),
+    v4([172, 16, 0, 0], 12),
+    v4([192, 0, 0, 0], 24),
+    v4([192, 88, 99, 0], 24),
+    v4([192, 168, 0, 0], 16),
+    v4([198, 18, 0, 0], 15),
+    v4([224, 0, 0, 0], 3),
+    v6([0, 0, 0], 8),
+    v6([0x64, 0xff9b, 1], 48),
+    v6([0x100, 0, 0], 64),
+    v6([0x2001, 0, 0], 23),
+    v6([0xfc00, 0, 0], 7),
+    v6([0xfe80, 0, 0], 9),
+    v6([0xff00, 0, 0], 8),
 ];
+
+const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Network {
+    let address = IpAddr::V4(Ipv4Addr::new(a, b, c, d));
+    Network { address, prefix }
+}
+
+/// What follows the first groups is zero.
+const fn v6([a, b, c]: [u16; 3], prefix: u8) -> Network {
+    let address = IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0));
+    Network { address, prefix }
+}
 
 /// Whether an address is on the public Internet. An IPv4 address inside an IPv6 one is what it is.
 #[must_use]
@@ -171,8 +182,5 @@ pub fn is_public(address: IpAddr) -> bool {
         let bits = (u32::from(high) << 16) | u32::from(low);
         return is_public(IpAddr::V4(bits.into()));
     }
-    !NOT_PUBLIC
-        .iter()
-        .filter_map(|text| text.parse::<Network>().ok())
-        .any(|network| network.contains(address))
+    !NOT_PUBLIC.iter().any(|network| network.contains(address))
 }
