@@ -4,7 +4,8 @@
 //!
 //! * [`vocab`]: plain types, parsed once, that cannot be wrong afterwards;
 //! * engines, pure: [`route`] (which way is proved safe), [`seal`] (content and keys), [`ledger`]
-//!   (evidence), [`dkim`], [`mail`], [`pickup`] (one sealed message that waits for one recipient);
+//!   (evidence), [`dkim`], [`mail`], [`pickup`] (one sealed message that waits for one recipient),
+//!   [`tlsrpt`] (reports about TLS);
 //! * [`drive`]: runs the engines over the back-ends;
 //! * [`backend`]: the traits that adapters implement, each a numbered contract;
 
@@ -19,6 +20,7 @@ pub mod pickup;
 pub mod route;
 pub mod seal;
 pub mod secret;
+pub mod tlsrpt;
 pub mod vocab;
 
 pub use error::{Advice, BoxError, StoreError};

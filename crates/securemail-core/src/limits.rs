@@ -105,3 +105,36 @@ pub const FACT_OCTETS_MAX: usize = 998;
 pub const WATCHED_DOMAINS_MAX: usize = 20_000;
 /// Policies fetched at once in the background; each may take a minute.
 pub const REFRESHES_AT_ONCE_MAX: usize = 20;
+/// Places that a domain may ask its TLS reports to be sent to; they are tried in turn.
+pub const TLS_REPORT_URIS_MAX: usize = 4;
+/// Kinds of sessions counted for one domain and day. A domain that changes its records with each lookup
+/// could make any number; what goes beyond is not counted.
+pub const TLS_SESSION_KINDS_MAX: usize = 500;
+/// Kinds of sessions that wait in memory to be written down; what goes beyond is not counted.
+pub const TLS_SESSIONS_WAITING_MAX: usize = 20_000;
+/// Failures of one policy that a report tells apart; the sum counts all.
+pub const TLS_REPORT_DETAILS_MAX: usize = 1000;
+/// Policies of a report that is read; one domain and day has a handful.
+pub const TLS_REPORT_POLICIES_MAX: usize = 1000;
+/// Lines of a policy that a report shows or may show.
+pub const TLS_REPORT_POLICY_LINES_MAX: usize = 128;
+/// Characters of one line of a policy, or of a text of a report.
+pub const TLS_REPORT_LINE_CHARS_MAX: usize = 2048;
+/// Characters of the name that a host calls itself by (RFC 1035, section 3.1).
+pub const TLS_REPORT_HELO_CHARS_MAX: usize = 255;
+/// The largest whole number of I-JSON (RFC 7493, section 2.2).
+pub const TLS_REPORT_COUNT_MAX: u64 = (1 << 53) - 1;
+/// Octets of a report that is read, once unfolded: a thousand times what one of a large sender has.
+pub const TLS_REPORT_JSON_OCTETS_MAX: usize = 8 * 1024 * 1024;
+/// Hours in which a report is tried again (RFC 8460, section 5.5).
+pub const TLS_REPORT_HOURS: u64 = 24;
+/// Hours over which reports of a day are spread, so that not all senders come at midnight (RFC 8460,
+/// section 4.1, suggests four).
+pub const TLS_REPORT_SPREAD_HOURS: u64 = 4;
+/// Days that reports about our own domains are kept: long enough to see a trend over a quarter.
+pub const TLS_REPORTS_KEPT_DAYS: u32 = 90;
+/// Reports that are kept about one domain and day; a domain hears from some dozens of senders, and anybody
+/// may send one.
+pub const TLS_REPORTS_A_DAY_MAX: usize = 200;
+/// Octets of a report that is posted.
+pub const TLS_REPORT_POST_OCTETS_MAX: usize = 1024 * 1024;

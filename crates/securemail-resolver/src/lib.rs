@@ -2,7 +2,8 @@
 //!
 //! [`HickoryResolver`] answers the questions of a route decision. It validates every answer itself, from the root's
 //! keys down, and asks a second validator where one is configured; what the two do not agree on is a failure, and a
-//! failure is never absence. [`PolicyClient`] fetches MTA-STS policies.
+//! failure is never absence. [`PolicyClient`] fetches MTA-STS policies, [`ReportClient`] posts
+//! reports about TLS.
 //!
 //! The servers it asks must be recursive and must pass DNSSEC records on; [`HickoryResolver::probe`] finds out.
 //!
@@ -17,6 +18,7 @@ mod policy;
 mod probe;
 mod reading;
 mod records;
+mod reports;
 mod resolver;
 mod second;
 mod settings;
@@ -27,5 +29,6 @@ pub use anchor::AnchorError;
 pub use canary::{Canaries, CanaryAlarm, CanaryReport};
 pub use policy::{PolicyClient, PolicySettings};
 pub use probe::ProbeError;
+pub use reports::ReportClient;
 pub use resolver::HickoryResolver;
 pub use settings::{BuildError, ResolverSettings, VantageSettings};

@@ -85,6 +85,10 @@ impl PolicyClient {
         })
     }
 
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     async fn fetch_body(&self, domain: &DnsName) -> Result<Bytes, FetchError> {
         // The host is this one name and nothing that DNS says (RFC 8461, section 3.2).
         let host = domain.below("mta-sts").map_err(|_| FetchError::NoAddress)?;
@@ -97,7 +101,7 @@ impl PolicyClient {
     }
 
     /// The addresses that may be connected to.
-    async fn addresses(&self, host: &DnsName) -> Result<Vec<SocketAddr>, FetchError> {
+    pub(crate) async fn addresses(&self, host: &DnsName) -> Result<Vec<SocketAddr>, FetchError> {
         let (v4, v6) = tokio::join!(
             self.family(host, RecordKind::A),
             self.family(host, RecordKind::Aaaa)
@@ -136,7 +140,11 @@ impl PolicyClient {
     }
 
     /// A client for one fetch: nothing is kept between two, no proxy, no cookie, no redirect, no cache.
-    fn client(&self, host: &DnsName, addresses: &[SocketAddr]) -> Result<Client, FetchError> {
+    pub(crate) fn client(
+        &self,
+        host: &DnsName,
+        addresses: &[SocketAddr],
+    ) -> Result<Client, FetchError> {
         Client::builder()
             .tls_backend_preconfigured(self.tls.clone())
             .resolve_to_addrs(host.as_str(), addresses)
@@ -192,7 +200,7 @@ async fn body(mut response: Response) -> Result<Bytes, FetchError> {
 }
 
 /// Whether the certificate is the cause.
-fn cause(error: &reqwest::Error) -> FetchError {
+pub(crate) fn cause(error: &reqwest::Error) -> FetchError {
     match tls_error(error) {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
             FetchError::Certificate

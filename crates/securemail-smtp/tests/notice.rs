@@ -40,6 +40,7 @@ fn notice(mx: &Mx, may_be_clear: bool) -> NoticeAttempt {
         addresses: vec!["127.0.0.1".parse().unwrap()],
         port: mx.port,
         may_be_clear,
+        without_tls: false,
         reverse_path: ReversePath::Null,
         recipient: Address::parse("a@example.test").unwrap(),
         mail: letter(),

@@ -1,10 +1,15 @@
 //! What was seen of recipient domains.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, params};
 use securemail_core::StoreError;
-use securemail_core::backend::{CachedPolicy, DomainHistory, DomainMemory};
+use securemail_core::backend::{
+    CachedPolicy, DomainHistory, DomainMemory, ReceivedReport, ReportClaim, ReportSettlement,
+};
 use securemail_core::limits::WATCHED_DOMAINS_MAX;
+use securemail_core::tlsrpt::{DomainSessions, UtcDay};
 use securemail_core::vocab::{DnsName, UnixTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -166,5 +171,41 @@ impl DomainMemory for SqliteStore {
                 Ok(())
             })
             .await
+    }
+
+    async fn count_sessions(&self, counted: &[DomainSessions]) -> Result<(), StoreError> {
+        self.add_counts(counted).await
+    }
+
+    async fn claim_report(
+        &self,
+        now: UnixTime,
+        lease: Duration,
+    ) -> Result<Option<ReportClaim>, StoreError> {
+        self.claim(now, lease).await
+    }
+
+    async fn settle_report(
+        &self,
+        claim: &ReportClaim,
+        settlement: ReportSettlement,
+    ) -> Result<(), StoreError> {
+        self.settle_claim(claim, settlement).await
+    }
+
+    async fn keep_received(&self, report: &ReceivedReport) -> Result<(), StoreError> {
+        self.put_received(report).await
+    }
+
+    async fn received_reports(
+        &self,
+        domain: &DnsName,
+        limit: usize,
+    ) -> Result<Vec<ReceivedReport>, StoreError> {
+        self.received(domain, limit).await
+    }
+
+    async fn forget_reports(&self, counts: UtcDay, received: UtcDay) -> Result<usize, StoreError> {
+        self.forget_days(counts, received).await
     }
 }

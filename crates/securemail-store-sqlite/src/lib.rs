@@ -19,6 +19,7 @@ mod keys;
 mod pickups;
 mod spool;
 mod store;
+mod tls_reports;
 mod vault;
 
 pub use db::OpenError;

@@ -10,8 +10,10 @@ use securemail_core::StoreError;
 use securemail_core::backend::{
     CachedPolicy, Claim, Committed, DeliveryState, Directory, DkimSigner, DomainHistory,
     DomainMemory, Intent, KeyPurpose, KeyRef, KeyStore, Lease, Leased, NewEvent, NewItem,
-    Settlement, SigningError, SigningKeys, Spool, Vault, WrappedKey,
+    ReceivedReport, ReportClaim, ReportSettlement, Settlement, SigningError, SigningKeys, Spool,
+    Vault, WrappedKey,
 };
+use securemail_core::tlsrpt::{DomainSessions, UtcDay};
 use securemail_core::vocab::{
     Account, Address, DeliveryKey, DnsName, Identity, PhoneNumber, QueueId, SealedContent, Tenant,
     TenantId, UnixTime, VaultKey,
@@ -277,6 +279,48 @@ impl<T: DomainMemory> DomainMemory for Outage<T> {
     async fn looked_at(&self, domain: &DnsName, due: UnixTime) -> Result<(), StoreError> {
         self.check("looked_at").await?;
         self.inner.looked_at(domain, due).await
+    }
+
+    async fn count_sessions(&self, counted: &[DomainSessions]) -> Result<(), StoreError> {
+        self.check("count_sessions").await?;
+        self.inner.count_sessions(counted).await
+    }
+
+    async fn claim_report(
+        &self,
+        now: UnixTime,
+        lease: Duration,
+    ) -> Result<Option<ReportClaim>, StoreError> {
+        self.check("claim_report").await?;
+        self.inner.claim_report(now, lease).await
+    }
+
+    async fn settle_report(
+        &self,
+        claim: &ReportClaim,
+        settlement: ReportSettlement,
+    ) -> Result<(), StoreError> {
+        self.check("settle_report").await?;
+        self.inner.settle_report(claim, settlement).await
+    }
+
+    async fn keep_received(&self, report: &ReceivedReport) -> Result<(), StoreError> {
+        self.check("keep_received").await?;
+        self.inner.keep_received(report).await
+    }
+
+    async fn received_reports(
+        &self,
+        domain: &DnsName,
+        limit: usize,
+    ) -> Result<Vec<ReceivedReport>, StoreError> {
+        self.check("received_reports").await?;
+        self.inner.received_reports(domain, limit).await
+    }
+
+    async fn forget_reports(&self, counts: UtcDay, received: UtcDay) -> Result<usize, StoreError> {
+        self.check("forget_reports").await?;
+        self.inner.forget_reports(counts, received).await
     }
 }
 

@@ -382,6 +382,7 @@ impl ScriptedTransport {
         AttemptReport {
             host: host.clone(),
             address: None,
+            own_address: None,
             peer: None,
             proof: None,
             outcome,

@@ -1,4 +1,4 @@
-//! The retrieval portal, the sender's form, and callbacks.
+//! The retrieval portal, the sender's form, callbacks, and the place for reports about TLS.
 //!
 //! [`portal_router`] gives an axum router over a
 //! [`PickupService`](securemail_core::drive::pickup::PickupService). It needs no JavaScript, loads
@@ -14,8 +14,10 @@ mod portal;
 pub mod sanitise;
 mod stream;
 pub mod theme;
+mod tls_reports;
 pub mod words;
 
 pub use portal::{
     CallbackAnswer, CarrierCallbacks, PortalError, PortalParts, PortalSettings, portal_router,
 };
+pub use tls_reports::tls_report_router;

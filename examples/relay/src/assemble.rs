@@ -10,7 +10,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use securemail_core::backend::{
-    AuditSink, Census, Clock, Directory, Entropy, KeyStore, MasterKey, Resolver,
+    AuditSink, Census, Clock, Directory, DomainMemory, Entropy, KeyStore, MasterKey, ReportPoster,
+    Resolver,
 };
 use securemail_core::dkim::{LocalDkimKey, LocalKeys};
 use securemail_core::drive::pickup::{CodeBudgets, PickupParts, PickupService, PickupSettings};
@@ -20,8 +21,8 @@ use securemail_core::seal::RecordCipher;
 use securemail_core::secret::SecretText;
 use securemail_core::vocab::DnsName;
 use securemail_resolver::{
-    Canaries, HickoryResolver, PolicyClient, PolicySettings as FetchSettings, ResolverSettings,
-    VantageSettings,
+    Canaries, HickoryResolver, PolicyClient, PolicySettings as FetchSettings, ReportClient,
+    ResolverSettings, VantageSettings,
 };
 use securemail_smtp::{ClientSettings, SmtpTransport, trust};
 use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore, StoreSettings};
@@ -34,7 +35,7 @@ use crate::scanner::NoScanner;
 use crate::settings::{DkimSection, Settings, SettingsError};
 use crate::sms::Carrier;
 use crate::system::{SystemClock, SystemEntropy, TokioTasks};
-use crate::tenants;
+use crate::{tenants, tls_reports};
 
 /// What every process over these stores needs, with relay or without.
 pub struct Base {
@@ -96,6 +97,11 @@ impl Base {
         self.stores.store.clone()
     }
 
+    /// What is known of domains.
+    pub fn memory(&self) -> Arc<dyn DomainMemory> {
+        self.stores.store.clone()
+    }
+
     /// What happened.
     pub fn audit(&self) -> Arc<dyn AuditSink> {
         self.stores.store.clone()
@@ -109,6 +115,8 @@ pub struct App {
     pub refresher: Refresher,
     pub resolver: Arc<HickoryResolver>,
     pub tasks: Arc<TokioTasks>,
+    /// Posts reports about TLS.
+    pub poster: Arc<dyn ReportPoster>,
 }
 
 /// Something does not fit; the text says what to change.
@@ -127,6 +135,7 @@ pub async fn assemble(settings: &Settings, carrier: Carrier) -> Result<App, Trou
     let clock = base.clock.clone();
     let resolver = Arc::new(resolver(settings, clock.clone())?);
     let inquirer = inquirer_over(resolver.clone(), settings, store.clone(), clock)?;
+    let web = PolicyClient::new(fetch_settings(settings)?, inquirer.resolver.clone())?;
     let parts = Parts {
         clock: base.clock.clone(),
         directory: store.clone(),
@@ -156,6 +165,7 @@ pub async fn assemble(settings: &Settings, carrier: Carrier) -> Result<App, Trou
         refresher,
         resolver,
         tasks,
+        poster: Arc::new(ReportClient::new(web)),
     })
 }
 
@@ -244,7 +254,7 @@ fn path(
 /// Where an address, an anchor or a root does not fit.
 pub fn inquirer(
     settings: &Settings,
-    memory: Arc<dyn securemail_core::backend::DomainMemory>,
+    memory: Arc<dyn DomainMemory>,
     clock: Arc<dyn Clock>,
 ) -> Result<Inquirer, Trouble> {
     let resolver = Arc::new(resolver(settings, clock.clone())?);
@@ -258,13 +268,13 @@ pub fn inquirer(
 pub fn inquirer_over(
     resolver: Arc<dyn Resolver>,
     settings: &Settings,
-    memory: Arc<dyn securemail_core::backend::DomainMemory>,
+    memory: Arc<dyn DomainMemory>,
     clock: Arc<dyn Clock>,
 ) -> Result<Inquirer, Trouble> {
-    let mut fetch = FetchSettings::new(Arc::new(roots(settings)?));
-    fetch.port = settings.route.mta_sts_port;
-    fetch.allow_networks = allowed_networks(settings)?;
-    let fetcher = Arc::new(PolicyClient::new(fetch, resolver.clone())?);
+    let fetcher = Arc::new(PolicyClient::new(
+        fetch_settings(settings)?,
+        resolver.clone(),
+    )?);
     Ok(Inquirer {
         resolver,
         fetcher,
@@ -272,6 +282,13 @@ pub fn inquirer_over(
         clock,
         port: settings.route.port,
     })
+}
+
+fn fetch_settings(settings: &Settings) -> Result<FetchSettings, Trouble> {
+    let mut fetch = FetchSettings::new(Arc::new(roots(settings)?));
+    fetch.port = settings.route.mta_sts_port;
+    fetch.allow_networks = allowed_networks(settings)?;
+    Ok(fetch)
 }
 
 /// The validating resolver.
@@ -381,6 +398,7 @@ fn relay_settings(settings: &Settings) -> Result<RelaySettings, Trouble> {
     let from = settings.notice.from.clone();
     let mut relay = RelaySettings::new(hostname, from, policy(settings)?);
     relay.budget = settings.route.budget.duration();
+    relay.count_sessions = tls_reports::is_on(settings);
     relay.attempt_lease = settings.route.attempt_lease.duration();
     // In a laboratory with short clocks a held notice must not wait for minutes.
     relay.notice_retry = relay

@@ -1,10 +1,10 @@
-//! Shows what happened to a message as a readable timeline.
+//! Shows what happened to a message as a readable timeline, and what others report about our TLS.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
-use securemail_core::backend::{AuditSink, StoredEvent};
+use securemail_core::backend::{AuditSink, DomainMemory, StoredEvent};
 use securemail_core::ledger::{self, Log, ReadEvent};
 use securemail_core::mail::Reference;
 use securemail_core::vocab::{Address, QueueId, TenantId};
@@ -13,6 +13,7 @@ use crate::assemble::{Trouble, open_log};
 use crate::run::{in_full, read};
 use crate::settings::{Settings, SettingsError};
 use crate::terminal;
+use crate::tls_reports::reported_domains;
 
 /// Events shown at most; a message has a few dozen.
 const SHOWN_MAX: usize = 1000;
@@ -31,6 +32,34 @@ pub async fn events(config: &Path, tenant: Option<&str>, message: Option<&str>) 
         }
         Err(error) => terminal::fail(1, &in_full(&*error)),
     }
+}
+
+/// `events --tls-reports`.
+pub async fn tls_reports(config: &Path) -> ExitCode {
+    let settings = match read(config) {
+        Ok(settings) => settings,
+        Err(error) => return terminal::fail(2, &error.to_string()),
+    };
+    match received(&settings).await {
+        Ok(text) if text.is_empty() => terminal::fail(1, "no report about TLS has come in"),
+        Ok(text) => {
+            terminal::say(text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => terminal::fail(1, &in_full(&*error)),
+    }
+}
+
+/// Domain by domain, the newest day first.
+async fn received(settings: &Settings) -> Result<String, Trouble> {
+    let (store, _) = open_log(settings).await?;
+    let mut text = String::new();
+    for domain in reported_domains(settings) {
+        for received in store.received_reports(&domain, SHOWN_MAX).await? {
+            text.push_str(&format!("{} {}", received.day, received.report.in_words()));
+        }
+    }
+    Ok(text)
 }
 
 async fn timeline(

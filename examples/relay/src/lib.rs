@@ -28,13 +28,14 @@ mod system;
 mod tenants;
 mod terminal;
 mod tls;
+mod tls_reports;
 mod web;
 
 pub use assemble::Trouble;
 pub use check::{Asking, check, replay};
 pub use demo::demo;
 pub use doctor::doctor;
-pub use events::events;
+pub use events::{events, tls_reports};
 pub use retrieval::retrieve;
 pub use run::{Running, check_settings, explain, launch, run};
 pub use terminal::fail;

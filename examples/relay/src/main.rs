@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use securemail_relay::{
-    Asking, check, check_settings, demo, doctor, events, explain, fail, replay, run,
+    Asking, check, check_settings, demo, doctor, events, explain, fail, replay, run, tls_reports,
 };
 
 /// A mail relay that hands messages over only where it is proved who takes them.
@@ -58,7 +58,7 @@ enum Command {
         #[arg(long, value_name = "FILE", conflicts_with_all = ["domain", "config", "connect", "fresh", "json", "nta7516"])]
         replay: Option<PathBuf>,
     },
-    /// Show what happened to a message, or to the messages for a recipient.
+    /// Show what happened to a message or to the messages for a recipient, or reports about TLS.
     Events {
         /// The settings file.
         #[arg(long)]
@@ -66,6 +66,9 @@ enum Command {
         /// The tenant; may be left out where there is one.
         #[arg(long)]
         tenant: Option<String>,
+        /// Show instead what others report about TLS to our domains.
+        #[arg(long, conflicts_with_all = ["tenant", "message"])]
+        tls_reports: bool,
         /// The id that the sender was given, the reference of a letter or a page (K7-4QPD), an address, or
         /// a Message-ID.
         message: Option<String>,
@@ -137,8 +140,14 @@ fn main() -> ExitCode {
             }
             Command::Events {
                 config,
+                tls_reports: true,
+                ..
+            } => tls_reports(&config).await,
+            Command::Events {
+                config,
                 tenant,
                 message,
+                tls_reports: false,
             } => events(&config, tenant.as_deref(), message.as_deref()).await,
             Command::Doctor { config, json } => doctor(&config, json).await,
             Command::Config {

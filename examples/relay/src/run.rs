@@ -26,7 +26,7 @@ use crate::settings::{Evidence, Settings, SettingsError, SmsProvider, TenantSect
 use crate::sms::Carrier;
 use crate::system::SystemClock;
 use crate::web::{self, bind};
-use crate::{logging, terminal, tls};
+use crate::{logging, terminal, tls, tls_reports};
 
 /// How often expiries and reminders are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
@@ -90,6 +90,7 @@ fn sanity(settings: &Settings) -> Result<(), Trouble> {
     pickup_settings(settings)?;
     return_hosts(settings)?;
     evidence_can_be_kept(settings)?;
+    tls_reports::contact(settings)?;
     is_for_this_machine(settings, &listeners(settings))?;
     let profiles = settings.tenant.iter().flat_map(|tenant| {
         let own = tenant.profile.unwrap_or(settings.route.profile);
@@ -317,6 +318,10 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
     tasks.push(tokio::spawn(async move {
         refreshing.refresher.work(until_stopped).await;
     }));
+    if let Some(reporter) = tls_reports::reporter(settings, &app.relay, &app.poster)? {
+        let stopped = until(stopped.clone());
+        tasks.push(tokio::spawn(async move { reporter.work(stopped).await }));
+    }
     tasks.push(tokio::spawn(sweep(app.clone(), stopped)));
     Ok(Running {
         app,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use securemail_core::route::Network;
 use securemail_web::theme::Theme;
-use securemail_web::{PortalParts, PortalSettings, portal_router};
+use securemail_web::{PortalParts, PortalSettings, portal_router, tls_report_router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::assemble::{Base, Trouble};
 use crate::serve::{WebLimits, https};
 use crate::settings::{Settings, SettingsError};
-use crate::tls;
+use crate::{tls, tls_reports};
 
 /// Serves the portal until told to stop.
 ///
@@ -66,12 +66,16 @@ async fn router(settings: &Settings, base: &Base) -> Result<axum::Router, Troubl
     };
     let mut portal = PortalSettings::new(Theme::plain(brand));
     portal.trusted_proxies = trusted_proxies(settings)?;
-    Ok(portal_router(PortalParts {
+    let portal = portal_router(PortalParts {
         service: base.pickups.clone(),
         master: base.master.clone(),
         entropy: base.entropy.clone(),
         callbacks: base.callbacks.clone(),
         settings: portal,
     })
-    .await?)
+    .await?;
+    Ok(match tls_reports::inbox(settings, base) {
+        Some(inbox) => portal.merge(tls_report_router(inbox)),
+        None => portal,
+    })
 }

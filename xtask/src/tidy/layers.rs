@@ -3,19 +3,25 @@
 use super::source::Source;
 
 const CORE: &str = "crates/securemail-core/src/";
-const ENGINES: [&str; 7] = [
-    "route", "dkim", "seal", "pickup", "ledger", "mail", "schedule",
+const ENGINES: [&str; 8] = [
+    "route", "dkim", "seal", "pickup", "ledger", "mail", "schedule", "tlsrpt",
 ];
 /// Beside the layers: small things that everybody may read.
 const GROUND: [&str; 4] = ["error", "limits", "secret", "vocab"];
 
 /// One engine may read the types of another only here, for this reason.
-const BETWEEN_ENGINES: [(&str, &str, &str); 5] = [
+const BETWEEN_ENGINES: [(&str, &str, &str); 7] = [
     ("dkim", "mail", "it signs the header that mail reads"),
     ("ledger", "route", "an event holds the decision"),
     ("ledger", "seal", "the personal part of an event is sealed"),
     ("mail", "route", "a DSN explains the decision"),
+    ("mail", "tlsrpt", "a report about TLS goes by mail"),
     ("pickup", "seal", "a pickup holds its wrapped keys"),
+    (
+        "tlsrpt",
+        "route",
+        "it counts what decisions and sessions showed",
+    ),
 ];
 
 /// Items of `backend` that the ground may name: randomness comes in as an argument.

@@ -1,16 +1,19 @@
-//! What was seen of recipient domains before.
+//! What was seen of recipient domains before, and how sessions with them went.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::FetchError;
 use crate::StoreError;
+use crate::tlsrpt::{DomainSessions, Report, Session, UtcDay};
 use crate::vocab::{DnsName, Profile, UnixTime};
 
-/// Remembers domains across restarts and nodes: their best proof so far, and their MTA-STS policies.
+/// Remembers domains across restarts and nodes: their best proof so far, their MTA-STS policies, counts
+/// of sessions with them (RFC 8460), and the reports about our own domains that came in.
 ///
 /// # Contract
 /// - **R1** What `remember` and `put_policy` returned `Ok` for is recalled, also after a restart.
@@ -22,6 +25,18 @@ use crate::vocab::{DnsName, Profile, UnixTime};
 ///   which is no error.
 /// - **R5** `claim_due` gives each domain whose time has come to one caller only, the longest overdue first;
 ///   it comes again at `again`, unless `looked_at` names another time. What has passed its end leaves.
+/// - **R6** Counts add up, whoever counts, also after a restart; one call counts all that it was given, or
+///   nothing.
+/// - **R7** Of one domain and day at most `limits::TLS_SESSION_KINDS_MAX` kinds of sessions are kept; what
+///   is beyond is left out without an error.
+/// - **R8** `claim_report` gives a domain and day to one caller at a time, once it is due, the longest due
+///   first, with all its counts. A claim that was not settled is given again when its lease ends.
+/// - **R9** `settle_report` with a claim that is not the newest fails with `LeaseLost` and changes nothing.
+/// - **R10** What was settled `Done` is never given again, and nothing is counted for it any more.
+/// - **R11** A report that came in is kept once, by domain and key; `received_reports` gives those about a
+///   domain, the newest day first. Of one domain and day at most `limits::TLS_REPORTS_A_DAY_MAX` are kept;
+///   more are left out without an error.
+/// - **R12** `forget_reports` forgets what is of days before the one it is given, and nothing else.
 #[async_trait]
 pub trait DomainMemory: fmt::Debug + Send + Sync + 'static {
     /// What was seen of `domain`.
@@ -75,6 +90,96 @@ pub trait DomainMemory: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`.
     async fn looked_at(&self, domain: &DnsName, due: UnixTime) -> Result<(), StoreError>;
+
+    /// Adds to the counts of domains and days.
+    ///
+    /// # Errors
+    /// `Full`, `Unavailable`.
+    async fn count_sessions(&self, counted: &[DomainSessions]) -> Result<(), StoreError>;
+
+    /// The report that is longest due at `now`, leased to the caller; `None` where none is.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn claim_report(
+        &self,
+        now: UnixTime,
+        lease: Duration,
+    ) -> Result<Option<ReportClaim>, StoreError>;
+
+    /// Says what became of a claim.
+    ///
+    /// # Errors
+    /// `LeaseLost`, `Unavailable`.
+    async fn settle_report(
+        &self,
+        claim: &ReportClaim,
+        settlement: ReportSettlement,
+    ) -> Result<(), StoreError>;
+
+    /// Keeps a report about one of our own domains.
+    ///
+    /// # Errors
+    /// `Full`, `Unavailable`.
+    async fn keep_received(&self, report: &ReceivedReport) -> Result<(), StoreError>;
+
+    /// The reports about `domain` that came in, at most `limit`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn received_reports(
+        &self,
+        domain: &DnsName,
+        limit: usize,
+    ) -> Result<Vec<ReceivedReport>, StoreError>;
+
+    /// Forgets counts of days before `counts`, and reports received of days before `received`; returns how
+    /// many of both.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn forget_reports(&self, counts: UtcDay, received: UtcDay) -> Result<usize, StoreError>;
+}
+
+/// The right to report one day to one domain, fenced: a later claim makes an earlier one void.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReportClaim {
+    /// Whose `_smtp._tls` record says where it goes.
+    pub domain: DnsName,
+    /// The day.
+    pub day: UtcDay,
+    /// When it was first due.
+    pub first_due: UnixTime,
+    /// How often it was tried and put off.
+    pub tries: u32,
+    /// Rises with each claim.
+    pub fence: u64,
+    /// What was counted.
+    pub sessions: Vec<(Session, u64)>,
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReportSettlement {
+    /// Nobody took it; it is due again then.
+    Again(UnixTime),
+    /// It was taken, or nobody wants it, or it is given up.
+    Done,
+}
+
+/// A report about one of our own domains.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ReceivedReport {
+    /// The policy domain, or the domain whose address it came to.
+    pub domain: DnsName,
+    /// The day in which its range begins.
+    pub day: UtcDay,
+    /// What makes it one: of submitter and report id.
+    pub key: String,
+    /// When it came.
+    pub received: UnixTime,
+    /// What it says.
+    pub report: Report,
 }
 
 /// What was seen of a domain.

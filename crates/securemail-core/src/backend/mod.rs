@@ -12,6 +12,7 @@ mod notifier;
 mod observer;
 mod pickups;
 mod policy;
+mod reports;
 mod resolver;
 mod returns;
 mod scanner;
@@ -25,11 +26,15 @@ pub use audit::{AuditSink, EventPage, NewEvent, StoredEvent};
 pub use census::{Census, Counts};
 pub use directory::Directory;
 pub use keys::{KeyError, KeyPurpose, KeyRef, KeyStore, MasterKey, WrappedKey};
-pub use memory::{CachedPolicy, DomainHistory, DomainMemory, FailedFetch, HostHistory, Span};
+pub use memory::{
+    CachedPolicy, DomainHistory, DomainMemory, FailedFetch, HostHistory, ReceivedReport,
+    ReportClaim, ReportSettlement, Span,
+};
 pub use notifier::{CodeMessage, Notifier, NotifyError, Receipt};
 pub use observer::{AttemptKind, End, Fact, Observer};
 pub use pickups::{AddressPrefix, Budget, PickupRecord, Pickups, Spent};
 pub use policy::TransportPolicy;
+pub use reports::{PostError, ReportPoster};
 pub use resolver::{FetchError, FetchedPolicy, PolicyFetcher, Resolver, VantageView};
 pub use returns::{
     Login, LoginError, ReturnAttempt, ReturnHost, ReturnHosts, ReturnOutcome, ReturnTransport,
@@ -66,6 +71,7 @@ const _: () = {
     shared::<dyn Observer>();
     shared::<dyn Pickups>();
     shared::<dyn PolicyFetcher>();
+    shared::<dyn ReportPoster>();
     shared::<dyn Resolver>();
     shared::<dyn ReturnHosts>();
     shared::<dyn ReturnTransport>();

@@ -218,6 +218,8 @@ pub enum ItemClass {
     Notice,
     /// DSN, "number missing", status: to the authenticated sender, content-free.
     SenderMail,
+    /// Counts of sessions, to a domain that asks for them (RFC 8460).
+    TlsReport,
 }
 
 /// One delivery of a new item.

@@ -95,6 +95,8 @@ pub struct NoticeAttempt {
     pub port: u16,
     /// Clear text may be used where STARTTLS is not offered: nothing is published that forbids it.
     pub may_be_clear: bool,
+    /// TLS is not even tried: it failed, and this mail is to arrive all the same (RFC 8460, section 5.3.1).
+    pub without_tls: bool,
     /// MAIL FROM.
     pub reverse_path: ReversePath,
     /// RCPT TO.
@@ -110,6 +112,9 @@ pub struct AttemptReport {
     pub host: DnsName,
     /// The address that was reached last, if any.
     pub address: Option<IpAddr>,
+    /// The address of ours that leads there, where it is known.
+    #[serde(default)]
+    pub own_address: Option<IpAddr>,
     /// Facts of the session, once TLS was up.
     pub peer: Option<PeerFacts>,
     /// What proved the peer; there is one exactly where MAIL was reached on a proved session.

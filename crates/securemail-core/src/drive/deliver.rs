@@ -77,11 +77,22 @@ impl Outgoing {
 }
 
 impl Relay {
-    /// One round over `deliveries`, which share a recipient domain.
+    /// One round over `open`, which share a recipient domain.
     ///
     /// The policy decides, one host is tried, its outcome becomes evidence, and the policy decides
     /// again. No fallback lives here.
     pub(super) async fn run_round(
+        &self,
+        outgoing: &Outgoing,
+        open: Vec<Delivery>,
+        gate: &Arc<dyn FinalDot>,
+    ) -> Vec<(Delivery, Verdict)> {
+        let result = self.try_all(outgoing, open, gate).await;
+        self.count_left_out(&result);
+        result
+    }
+
+    async fn try_all(
         &self,
         outgoing: &Outgoing,
         mut open: Vec<Delivery>,
@@ -115,6 +126,9 @@ impl Relay {
             let Some((hop, _)) = next else { return done };
             open = later;
             let report = self.try_hop(outgoing, &hop, &batch, gate).await;
+            if let Some((delivery, _)) = batch.first() {
+                self.count_session(&delivery.evidence, &hop, &report);
+            }
             for (delivery, _) in &mut batch {
                 delivery.sent = Some(outgoing.signed.digest);
             }

@@ -26,6 +26,9 @@ mod settle;
 mod settled;
 mod spool_keys;
 mod submission;
+mod tls_counts;
+mod tls_inbox;
+mod tls_reporter;
 mod waits;
 mod wished;
 mod worker;
@@ -39,10 +42,13 @@ pub use inquire::Inquirer;
 pub use refresh::Refresher;
 pub use settled::{Covered, Settled, Uncovered};
 pub use submission::Submission;
+pub use tls_inbox::{TlsInbox, TlsInboxError};
+pub use tls_reporter::{TlsReportSettings, TlsReporter};
 
 use self::destinations::Destinations;
 use self::pickup::{PickupError, PickupService};
 use self::spool_keys::DayKeys;
+use self::tls_counts::TlsCounts;
 use crate::backend::{
     Clock, Directory, Entropy, Executor, KeyError, KeyStore, MasterKey, NoticeTransport, Observer,
     ReturnHosts, ReturnTransport, Scanner, SigningKeys, Spool, Transport, TransportPolicy,
@@ -121,6 +127,8 @@ pub struct RelaySettings {
     pub policy: PolicySettings,
     /// From whom notices and sender mail come.
     pub notice_from: Address,
+    /// Sessions are counted, for reports about TLS (RFC 8460). Whoever counts must report or forget.
+    pub count_sessions: bool,
 }
 
 impl RelaySettings {
@@ -142,6 +150,7 @@ impl RelaySettings {
             remember_ended: Duration::from_secs(24 * 3600),
             policy,
             notice_from,
+            count_sessions: false,
         }
     }
 }
@@ -157,6 +166,7 @@ pub struct Relay {
     verp_key: crate::secret::Key32,
     day_keys: DayKeys,
     destinations: Destinations,
+    tls_counts: TlsCounts,
     logs: Mutex<BTreeMap<TenantId, Log>>,
 }
 
@@ -177,6 +187,7 @@ impl Relay {
             verp_key,
             day_keys: DayKeys::default(),
             destinations: Destinations::new(settings.per_destination),
+            tls_counts: TlsCounts::default(),
             logs: Mutex::default(),
             parts,
             settings,

@@ -1,6 +1,7 @@
 //! Sends our own, content-free mail: proved where that can be, else as the recipient's domain allows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,11 +12,13 @@ use super::return_home::Returned;
 use super::worker::AlwaysOpen;
 use crate::StoreError;
 use crate::backend::{
-    Fact, FinalDot, ItemClass, NoticeAttempt, RecipientOutcome, SessionOutcome, Settlement,
+    AttemptReport, Fact, FinalDot, ItemClass, NoticeAttempt, RecipientOutcome, SessionOutcome,
+    Settlement,
 };
 use crate::ledger::EventName;
+use crate::limits::TLS_REPORT_HOURS;
 use crate::mail::ContentFree;
-use crate::route::{AttemptEvidence, NoticeHop, NoticeRoute, notice_route};
+use crate::route::{AttemptEvidence, NoticeHop, NoticeRoute, notice_route, report_route};
 use crate::vocab::{Content, ContentError, MemoryContent, VaultKey};
 
 /// How an own mail fared.
@@ -48,7 +51,7 @@ impl Relay {
         let mut fared = Fared::Later;
         let mut not_before = None;
         for _ in 0..WAYS_MAX {
-            match self.notice_way(&delivery) {
+            match self.own_way(class, &delivery) {
                 NoticeRoute::Hold { not_before: hold } => {
                     not_before = Some(hold);
                     break;
@@ -69,7 +72,13 @@ impl Relay {
                 }
             }
         }
-        let over = self.now() >= header.accepted.plus(self.settings.policy.hold_for);
+        let patience = match class {
+            ItemClass::TlsReport => Duration::from_secs(TLS_REPORT_HOURS * 3600),
+            ItemClass::Content | ItemClass::Notice | ItemClass::SenderMail => {
+                self.settings.policy.hold_for
+            }
+        };
+        let over = self.now() >= header.accepted.plus(patience);
         let not_before = not_before.unwrap_or_else(|| self.retry_at(&delivery));
         match fared {
             Fared::Taken => self.own_taken(class, header, &delivery).await,
@@ -78,8 +87,11 @@ impl Relay {
         }
     }
 
-    fn notice_way(&self, delivery: &Delivery) -> NoticeRoute {
+    fn own_way(&self, class: ItemClass, delivery: &Delivery) -> NoticeRoute {
         let now = self.now();
+        if class == ItemClass::TlsReport {
+            return report_route(&delivery.evidence, now, &self.settings.policy);
+        }
         let decision = self.parts.policy.decide(&delivery.evidence, now);
         notice_route(&delivery.evidence, &decision, now, &self.settings.policy)
     }
@@ -94,7 +106,10 @@ impl Relay {
             ItemClass::Notice if !header.arrives_quietly => {
                 self.on_notice(header, delivery, EventName::NotificationDelivered)
             }
-            ItemClass::Notice | ItemClass::SenderMail | ItemClass::Content => Vec::new(),
+            ItemClass::Notice
+            | ItemClass::SenderMail
+            | ItemClass::Content
+            | ItemClass::TlsReport => Vec::new(),
         };
         if let (ItemClass::Notice, Some(key)) = (class, vault_key(header, delivery)) {
             let taken = self.pickups.notice_taken(&key).await;
@@ -119,7 +134,7 @@ impl Relay {
                 self.on_notice(header, delivery, EventName::ConsignmentNotificationFailure)
             }
             ItemClass::SenderMail => self.on_sender_not_informed(header, delivery),
-            ItemClass::Content => Vec::new(),
+            ItemClass::Content | ItemClass::TlsReport => Vec::new(),
         };
         if let (ItemClass::Notice, Some(key)) = (class, vault_key(header, delivery)) {
             let refused = self.pickups.notice_refused(&key).await;
@@ -178,7 +193,7 @@ impl Relay {
     ) -> Result<Fared, StoreError> {
         let mut takes_letters = hops.is_empty();
         let plain = match (class, &header.bland) {
-            (ItemClass::Notice, _) => content.clone(),
+            (ItemClass::Notice | ItemClass::TlsReport, _) => content.clone(),
             (ItemClass::SenderMail, Some(bland)) => {
                 Arc::new(MemoryContent::new(bland.clone().into())) as Arc<dyn Content>
             }
@@ -195,11 +210,12 @@ impl Relay {
                 addresses: hop.addresses,
                 port: hop.port,
                 may_be_clear: hop.may_be_clear,
+                without_tls: false,
                 reverse_path: header.reverse_path.clone(),
                 recipient: delivery.record.recipient.clone(),
                 mail: mail.clone(),
             };
-            let report = self.parts.notices.attempt_notice(attempt).await;
+            let report = self.attempt_unproved(class, attempt).await;
             self.observe_attempt((&report.outcome).into());
             let outcome = report.recipients.first().cloned();
             delivery.record.note(AttemptEvidence {
@@ -226,6 +242,24 @@ impl Relay {
         } else {
             Fared::Refused
         })
+    }
+
+    /// A report about TLS goes without it where it fails (RFC 8460, section 5.3.1); nothing else does.
+    async fn attempt_unproved(&self, class: ItemClass, attempt: NoticeAttempt) -> AttemptReport {
+        let notices = &self.parts.notices;
+        let report = notices.attempt_notice(attempt.clone()).await;
+        let tls_failed = matches!(
+            report.outcome,
+            SessionOutcome::TlsFailed(_) | SessionOutcome::NoStartTls(_)
+        );
+        if class != ItemClass::TlsReport || !tls_failed {
+            return report;
+        }
+        let attempt = NoticeAttempt {
+            without_tls: true,
+            ..attempt
+        };
+        notices.attempt_notice(attempt).await
     }
 
     /// When a mail of ours is tried again: soon at first, then every half hour.
@@ -287,4 +321,4 @@ async fn whole(content: &dyn Content) -> Result<Bytes, ContentError> {
 /// The proved way, what its failure leaves, and one more; then the mail waits.
 const WAYS_MAX: usize = 3;
 /// The longest pause between two tries of a mail of ours.
-const NOTICE_RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+const NOTICE_RETRY_MAX: Duration = Duration::from_secs(30 * 60);

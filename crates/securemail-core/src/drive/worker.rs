@@ -187,7 +187,7 @@ impl Relay {
         };
         match class {
             ItemClass::Content => self.retry_content(&header, &content, delivery).await,
-            ItemClass::Notice | ItemClass::SenderMail => {
+            ItemClass::Notice | ItemClass::SenderMail | ItemClass::TlsReport => {
                 self.retry_own(class, &header, &content, delivery).await
             }
         }
@@ -210,7 +210,7 @@ impl Relay {
         let profile = match (class, self.parts.directory.tenant(&key.tenant).await?) {
             // Any authenticated session will do for a notice, as `notice_route` has it: a tenant that
             // demands DANE of messages must still be able to tell their recipients.
-            (ItemClass::Notice, _) => crate::vocab::Profile::Basic,
+            (ItemClass::Notice | ItemClass::TlsReport, _) => crate::vocab::Profile::Basic,
             (_, Some(tenant)) => header.wished.profile(&tenant, domain),
             (_, None) => crate::vocab::Profile::default(),
         };

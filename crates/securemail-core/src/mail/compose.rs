@@ -199,7 +199,7 @@ impl Writer {
 }
 
 /// A display name with its address (RFC 5322, section 3.4).
-fn mailbox(name: &str, address: &Address) -> String {
+pub(super) fn mailbox(name: &str, address: &Address) -> String {
     let name = one_line(name);
     let plain =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '-' | '\'' | '&' | '.' | ',');

@@ -55,6 +55,7 @@ mod nta7516;
 mod outcome;
 mod peer;
 mod policy;
+mod published;
 mod replay;
 mod rule;
 mod sessions;
@@ -72,10 +73,13 @@ pub use hop::{Authentication, Authority, Hop, PeerFailure, Strength};
 pub use inquiry::{Ask, AskReply, Inquiry, Step, keepable};
 pub use mta_sts::{PolicyDefect, StsMode, StsPolicy, announced_id};
 pub use named::{NamedFault, NamedHost, NamedStep};
-pub use notice::{NoticeHop, NoticeRoute, notice_route};
+pub use notice::{NoticeHop, NoticeRoute, notice_route, report_route};
 pub use nta7516::{NtaCheck, NtaFinding, NtaSettings, nta7516};
 pub use peer::{Matched, PeerAuthenticated, PeerProof, Trust, authenticate};
 pub use policy::StandardPolicy;
+pub use published::{
+    PublishedHosts, PublishedSts, PublishedTlsa, published_hosts, published_sts, published_tlsa,
+};
 pub use replay::Decided;
 pub use rule::Rule;
 pub use settings::{Network, NetworkError, PolicySettings, is_allowed, is_public};

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::decision::Findings;
-use super::facts::{self, TlsaFacts};
+use super::facts::{self, Listing, TlsaFacts};
 use super::host::Obstacle;
 use super::policy::Judge;
 use super::{Decision, Evidence, Hop, PolicySettings, Route, dane};
@@ -107,6 +107,38 @@ pub fn notice_route(
         hop.may_be_clear &= !has_policy;
     }
     NoticeRoute::Opportunistic(open)
+}
+
+/// Where a report about TLS goes: to any host of the domain that can be reached, whatever is published
+/// about it, because what is published may be what is broken (RFC 8460, section 5.3.1).
+#[must_use]
+pub fn report_route(evidence: &Evidence, now: UnixTime, settings: &PolicySettings) -> NoticeRoute {
+    let judge = Judge {
+        evidence,
+        settings,
+        now,
+    };
+    let hosts = match facts::mx(evidence).map(|mx| mx.listing) {
+        Ok(Listing::Hosts(found)) => found.hosts,
+        Ok(Listing::Absent | Listing::Failed(_) | Listing::Null(_)) | Err(_) => Vec::new(),
+    };
+    let hop = |(_, host): (u16, DnsName)| {
+        let mut addresses = facts::addresses(evidence, &host).ok()?.addresses;
+        addresses.retain(|address| settings.allows(*address));
+        (!addresses.is_empty() && !settings.own_hosts.contains(&host)).then_some(NoticeHop {
+            host,
+            addresses,
+            port: evidence.port,
+            may_be_clear: true,
+        })
+    };
+    let hops: Vec<NoticeHop> = hosts.into_iter().filter_map(hop).collect();
+    if hops.is_empty() {
+        return NoticeRoute::Hold {
+            not_before: judge.next_try(),
+        };
+    }
+    NoticeRoute::Opportunistic(hops)
 }
 
 /// The same evidence, as if every session that proved nothing had been in this round: a host that

@@ -55,7 +55,8 @@ impl SmtpTransport {
     }
 
     /// The best TLS offered; clear text only where STARTTLS is absent and the caller allows it. A
-    /// handshake that fails never leads to clear text: somebody may have made it fail.
+    /// handshake that fails never leads to clear text, unless the caller asks for it after that: somebody
+    /// may have made it fail.
     async fn open_notice(
         &self,
         address: IpAddr,
@@ -64,7 +65,7 @@ impl SmtpTransport {
     ) -> Result<(Session, NoticeReady), SessionOutcome> {
         let socket = SocketAddr::new(address, attempt.port);
         let (wire, clear, name) = self.open(socket).await?;
-        if attempt.may_be_clear && !clear.offers_starttls() {
+        if attempt.without_tls || attempt.may_be_clear && !clear.offers_starttls() {
             let ready = clear
                 .without_tls(name)
                 .ok_or(SessionOutcome::NoStartTls(None))?;

@@ -1,6 +1,6 @@
 //! What came of an attempt at one address, and which of two attempts says more.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use securemail_core::backend::{AttemptReport, PeerFacts, RecipientOutcome, SessionOutcome};
@@ -55,6 +55,7 @@ impl Tried {
         AttemptReport {
             host,
             address: self.address,
+            own_address: self.address.and_then(own_address),
             peer: self.peer,
             proof: self.proof,
             outcome: self.outcome,
@@ -63,6 +64,18 @@ impl Tried {
             took,
         }
     }
+}
+
+/// The address that this machine uses towards `peer`. The routing table is asked, without a packet:
+/// many a session that failed left no socket that could be.
+fn own_address(peer: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match peer {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((peer, 25)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 const fn rank(outcome: &SessionOutcome) -> u8 {

@@ -138,6 +138,35 @@ CREATE TABLE watched (
 CREATE INDEX watched_due ON watched (due);
 CREATE INDEX watched_until ON watched (until);
 ",
+    "
+-- Counts of sessions for reports about TLS. A row of a day stays when its report is done: the day is over.
+CREATE TABLE tls_days (
+    domain    TEXT    NOT NULL,
+    day       INTEGER NOT NULL,
+    first_due INTEGER NOT NULL,
+    due       INTEGER,           -- NULL: done
+    tries     INTEGER NOT NULL,
+    fence     INTEGER NOT NULL,
+    PRIMARY KEY (domain, day)
+) STRICT;
+CREATE INDEX tls_days_due ON tls_days (due) WHERE due IS NOT NULL;
+CREATE INDEX tls_days_day ON tls_days (day);
+CREATE TABLE tls_sessions (
+    domain  TEXT    NOT NULL,
+    day     INTEGER NOT NULL,
+    session TEXT    NOT NULL,
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (domain, day, session)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tls_received (
+    domain TEXT    NOT NULL,
+    key    TEXT    NOT NULL,
+    day    INTEGER NOT NULL,
+    report TEXT    NOT NULL,
+    PRIMARY KEY (domain, key)
+) STRICT;
+CREATE INDEX tls_received_day ON tls_received (domain, day);
+",
 ];
 
 /// Wrapped keys. A row is never deleted and never moved: erasing overwrites the key in its place with

@@ -111,6 +111,7 @@ pub(super) const fn column_of_class(class: ItemClass) -> i64 {
         ItemClass::Content => 1,
         ItemClass::Notice => 2,
         ItemClass::SenderMail => 3,
+        ItemClass::TlsReport => 4,
     }
 }
 
@@ -119,6 +120,7 @@ pub(super) fn class_of(column: i64) -> Result<ItemClass, StoreError> {
         1 => ItemClass::Content,
         2 => ItemClass::Notice,
         3 => ItemClass::SenderMail,
+        4 => ItemClass::TlsReport,
         _ => return Err(StoreError::Corrupt("the class of an item")),
     })
 }

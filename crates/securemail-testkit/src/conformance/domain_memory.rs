@@ -3,8 +3,16 @@
 use std::time::Duration;
 
 use futures_util::future::join3;
-use securemail_core::backend::{CachedPolicy, DomainHistory, DomainMemory, HostHistory};
-use securemail_core::vocab::DnsName;
+use securemail_core::StoreError;
+use securemail_core::backend::{
+    CachedPolicy, DomainHistory, DomainMemory, HostHistory, ReceivedReport, ReportClaim,
+    ReportSettlement,
+};
+use securemail_core::limits::{TLS_REPORTS_A_DAY_MAX, TLS_SESSION_KINDS_MAX};
+use securemail_core::tlsrpt::{
+    DateRange, DomainSessions, Failure, Policy, PolicyType, Report, ResultType, Session, UtcDay,
+};
+use securemail_core::vocab::{DnsName, UnixTime};
 
 use super::{Harness, NOW};
 
@@ -18,6 +26,13 @@ macro_rules! domain_memory_conformance {
             r3_never_seen_is_none,
             r4_what_is_watched_keeps_its_time,
             r5_what_is_due_is_claimed_once,
+            r6_counts_add_up,
+            r7_kinds_are_bounded,
+            r8_one_caller_has_a_report_at_a_time,
+            r9_an_older_claim_settles_nothing,
+            r10_what_is_done_stays_done,
+            r11_a_report_is_kept_once,
+            r12_only_what_is_old_is_forgotten,
         );
     };
 }
@@ -137,6 +152,275 @@ pub async fn r5_what_is_due_is_claimed_once(harness: &impl Harness<dyn DomainMem
         .await
         .expect("claim_due");
     assert_eq!(claimed.len(), 5, "R5: what nobody looked at comes again");
+}
+
+/// **R6** Counts add up, whoever counts, also after a restart; one call counts all, or nothing.
+pub async fn r6_counts_add_up(harness: &impl Harness<dyn DomainMemory>) {
+    let memory = harness.fresh().await;
+    let counting = (0..20).map(|_| {
+        let memory = memory.clone();
+        tokio::spawn(async move {
+            let counted = [counted("example.org", 0, 3), counted("example.net", 0, 1)];
+            memory.count_sessions(&counted).await.expect("count");
+        })
+    });
+    for one in counting.collect::<Vec<_>>() {
+        one.await.expect("a task");
+    }
+    let memory = harness.reopen(memory).await;
+    memory
+        .count_sessions(&[counted("example.org", 0, 1)])
+        .await
+        .expect("count");
+    let claims = all_due(&*memory).await;
+    let total = |domain: &str| -> u64 {
+        let of = claims.iter().filter(|claim| claim.domain == name(domain));
+        of.flat_map(|claim| &claim.sessions).map(|(_, n)| n).sum()
+    };
+    assert_eq!(total("example.org"), 61, "R6: counted by all");
+    assert_eq!(total("example.net"), 20, "R6: counted by all");
+    let kinds = claims.first().map(|claim| claim.sessions.len());
+    assert_eq!(kinds, Some(1), "R6: one kind, one count");
+}
+
+/// **R7** Of one domain and day so many kinds of sessions are kept, and no more.
+pub async fn r7_kinds_are_bounded(harness: &impl Harness<dyn DomainMemory>) {
+    let memory = harness.fresh().await;
+    let many = (0..TLS_SESSION_KINDS_MAX + 20).map(|n| (failed(&format!("reason-{n}")), 1));
+    let many = DomainSessions {
+        sessions: many.collect(),
+        ..counted("example.org", 0, 1)
+    };
+    for _ in 0..2 {
+        memory
+            .count_sessions(std::slice::from_ref(&many))
+            .await
+            .expect("R7: no error");
+    }
+    memory
+        .count_sessions(&[counted("example.net", 0, 7)])
+        .await
+        .expect("count");
+    let claims = all_due(&*memory).await;
+    assert_eq!(claims.len(), 2, "R7: another domain has room");
+    for claim in claims {
+        let total: u64 = claim.sessions.iter().map(|(_, n)| n).sum();
+        if claim.domain == name("example.org") {
+            assert_eq!(claim.sessions.len(), TLS_SESSION_KINDS_MAX, "R7: kinds");
+            let most = 2 * TLS_SESSION_KINDS_MAX as u64;
+            assert_eq!(total, most, "R7: those that are kept go on counting");
+        } else {
+            assert_eq!(total, 7, "R7: untouched");
+        }
+    }
+}
+
+/// **R8** A domain and day is given to one caller at a time, once it is due, the longest due first.
+pub async fn r8_one_caller_has_a_report_at_a_time(harness: &impl Harness<dyn DomainMemory>) {
+    let memory = harness.fresh().await;
+    let later = counted("later.example", 60, 1);
+    let first = counted("first.example", 0, 1);
+    let second = counted("second.example", 1, 1);
+    memory
+        .count_sessions(&[second, later, first])
+        .await
+        .expect("count");
+    let early = NOW.minus(Duration::from_secs(1));
+    let none = memory.claim_report(early, LEASE).await.expect("claim");
+    assert_eq!(none, None, "R8: not due yet");
+    let now = NOW.plus(Duration::from_secs(5));
+    let claiming = (0..8).map(|_| {
+        let memory = memory.clone();
+        tokio::spawn(async move { memory.claim_report(now, LEASE).await.expect("claim") })
+    });
+    let mut given = Vec::new();
+    for one in claiming.collect::<Vec<_>>() {
+        given.extend(one.await.expect("a task"));
+    }
+    given.sort_by_key(|claim| claim.first_due);
+    let domains: Vec<String> = given.iter().map(|c| c.domain.to_string()).collect();
+    assert_eq!(
+        domains,
+        ["first.example", "second.example"],
+        "R8: once each"
+    );
+    let memory = harness.reopen(memory).await;
+    let ended = now.plus(LEASE);
+    let again = claim(&*memory, ended).await;
+    assert_eq!(again.domain, name("later.example"), "R8: longest due first");
+    let again = claim(&*memory, ended).await;
+    let before = given.iter().find(|claim| claim.domain == again.domain);
+    let before = before.expect("R8: one of the two whose lease ended");
+    assert!(again.fence > before.fence, "R8: a new claim");
+    assert_eq!(again.sessions, before.sessions, "R8: with its counts");
+    assert_eq!(again.first_due, before.first_due, "R8: first due");
+}
+
+/// **R9** A claim that is not the newest fails with `LeaseLost` and changes nothing.
+pub async fn r9_an_older_claim_settles_nothing(harness: &impl Harness<dyn DomainMemory>) {
+    let memory = harness.fresh().await;
+    memory
+        .count_sessions(&[counted("example.org", 0, 1)])
+        .await
+        .expect("count");
+    let old = claim(&*memory, NOW).await;
+    let ended = NOW.plus(LEASE);
+    let new = claim(&*memory, ended).await;
+    for settlement in [ReportSettlement::Done, ReportSettlement::Again(NOW)] {
+        let lost = memory.settle_report(&old, settlement).await;
+        assert!(matches!(lost, Err(StoreError::LeaseLost)), "R9: {lost:?}");
+    }
+    let none = memory.claim_report(ended, LEASE).await.expect("claim");
+    assert_eq!(none, None, "R9: the new claim stands");
+    let later = ended.plus(Duration::from_secs(7));
+    memory
+        .settle_report(&new, ReportSettlement::Again(later))
+        .await
+        .expect("settle");
+    let lost = memory.settle_report(&new, ReportSettlement::Done).await;
+    assert!(matches!(lost, Err(StoreError::LeaseLost)), "R9: {lost:?}");
+    let early = later.minus(Duration::from_millis(1));
+    let none = memory.claim_report(early, LEASE).await.expect("claim");
+    assert_eq!(none, None, "R9: put off");
+    let again = claim(&*memory, later).await;
+    assert_eq!((again.tries, again.sessions), (1, new.sessions), "R9");
+}
+
+/// **R10** What was settled `Done` is never given again, and nothing is counted for it any more.
+pub async fn r10_what_is_done_stays_done(harness: &impl Harness<dyn DomainMemory>) {
+    let memory = harness.fresh().await;
+    let counts = [counted("example.org", 0, 1)];
+    memory.count_sessions(&counts).await.expect("count");
+    let done = claim(&*memory, NOW).await;
+    memory
+        .settle_report(&done, ReportSettlement::Done)
+        .await
+        .expect("settle");
+    let memory = harness.reopen(memory).await;
+    memory.count_sessions(&counts).await.expect("R10: no error");
+    assert_eq!(all_due(&*memory).await, [], "R10");
+    let other = DomainSessions {
+        day: day(1),
+        ..counted("example.org", 0, 1)
+    };
+    memory.count_sessions(&[other]).await.expect("count");
+    assert_eq!(all_due(&*memory).await.len(), 1, "R10: another day counts");
+}
+
+/// **R11** A report that came in is kept once, by domain and key; the newest day comes first.
+pub async fn r11_a_report_is_kept_once(harness: &impl Harness<dyn DomainMemory>) {
+    let memory = harness.fresh().await;
+    for (key, number) in [("a", 1), ("b", 3), ("a", 2), ("c", 2)] {
+        let report = received("example.org", key, number);
+        memory.keep_received(&report).await.expect("keep");
+    }
+    let other = received("example.net", "a", 1);
+    memory.keep_received(&other).await.expect("keep");
+    let memory = harness.reopen(memory).await;
+    let found = memory.received_reports(&name("example.org"), 10).await;
+    let wanted = [("b", 3), ("c", 2), ("a", 1)].map(|(k, n)| received("example.org", k, n));
+    assert_eq!(
+        found.expect("received"),
+        wanted,
+        "R11: newest day first, once"
+    );
+    let found = memory.received_reports(&name("example.org"), 2).await;
+    assert_eq!(found.expect("received"), wanted[..2], "R11: limit");
+    for number in 0..TLS_REPORTS_A_DAY_MAX + 5 {
+        let report = received("many.example", &number.to_string(), 1);
+        memory.keep_received(&report).await.expect("R11: no error");
+    }
+    let found = memory.received_reports(&name("many.example"), 10_000).await;
+    assert_eq!(found.expect("received").len(), TLS_REPORTS_A_DAY_MAX, "R11");
+}
+
+/// **R12** `forget_reports` forgets what is of days before, and nothing else.
+pub async fn r12_only_what_is_old_is_forgotten(harness: &impl Harness<dyn DomainMemory>) {
+    let memory = harness.fresh().await;
+    for number in 1..=3 {
+        let counts = DomainSessions {
+            day: day(number),
+            ..counted("example.org", 0, 1)
+        };
+        memory.count_sessions(&[counts]).await.expect("count");
+        let report = received("example.org", &number.to_string(), number);
+        memory.keep_received(&report).await.expect("keep");
+    }
+    let forgotten = memory.forget_reports(day(2), day(3)).await.expect("forget");
+    assert_eq!(forgotten, 3, "R12: a day of counts, two reports");
+    let days: Vec<UtcDay> = all_due(&*memory).await.iter().map(|c| c.day).collect();
+    assert_eq!(days.len(), 2, "R12: {days:?}");
+    assert!(!days.contains(&day(1)), "R12: {days:?}");
+    let left = memory.received_reports(&name("example.org"), 10).await;
+    assert_eq!(left.expect("received").len(), 1, "R12");
+}
+
+/// Claims everything that is due now.
+async fn all_due(memory: &dyn DomainMemory) -> Vec<ReportClaim> {
+    let mut claims = Vec::new();
+    while let Some(claim) = memory.claim_report(NOW, LEASE).await.expect("claim") {
+        claims.push(claim);
+    }
+    claims
+}
+
+async fn claim(memory: &dyn DomainMemory, now: UnixTime) -> ReportClaim {
+    let claim = memory.claim_report(now, LEASE).await.expect("claim");
+    claim.expect("something is due")
+}
+
+const LEASE: Duration = Duration::from_secs(600);
+
+fn day(number: u32) -> UtcDay {
+    UtcDay::from_number(20_000 + number)
+}
+
+/// Due so many seconds after `NOW`.
+fn counted(domain: &str, after: u64, count: u64) -> DomainSessions {
+    DomainSessions {
+        domain: name(domain),
+        day: day(0),
+        due: NOW.plus(Duration::from_secs(after)),
+        sessions: vec![(failed("dane-no-match"), count)],
+    }
+}
+
+fn failed(reason: &str) -> Session {
+    Session {
+        policy: Policy {
+            kind: PolicyType::Tlsa,
+            domain: name("mx.example.org"),
+            strings: vec!["3 1 1 aa".to_owned()],
+            mx_hosts: vec!["mx.example.org".to_owned()],
+        },
+        failure: Some(Failure {
+            result: ResultType::ValidationFailure,
+            sending_ip: None,
+            mx_host: Some(name("mx.example.org")),
+            helo: None,
+            receiving_ip: Some([192, 0, 2, 1].into()),
+            reason: Some(reason.to_owned()),
+        }),
+    }
+}
+
+fn received(domain: &str, key: &str, number: u32) -> ReceivedReport {
+    ReceivedReport {
+        domain: name(domain),
+        day: day(number),
+        key: key.to_owned(),
+        received: NOW,
+        report: Report {
+            organization_name: "Example".to_owned(),
+            date_range: DateRange {
+                start_datetime: day(number).begins().to_string(),
+                end_datetime: day(number).ends().to_string(),
+            },
+            contact_info: "reports@example.com".to_owned(),
+            report_id: key.to_owned(),
+            policies: Vec::new(),
+        },
+    }
 }
 
 fn name(text: &str) -> DnsName {

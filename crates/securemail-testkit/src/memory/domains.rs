@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use securemail_core::StoreError;
-use securemail_core::backend::{CachedPolicy, DomainHistory, DomainMemory};
-use securemail_core::limits::WATCHED_DOMAINS_MAX;
+use securemail_core::backend::{
+    CachedPolicy, DomainHistory, DomainMemory, ReceivedReport, ReportClaim, ReportSettlement,
+};
+use securemail_core::limits::{TLS_REPORTS_A_DAY_MAX, TLS_SESSION_KINDS_MAX, WATCHED_DOMAINS_MAX};
+use securemail_core::tlsrpt::{DomainSessions, Session, UtcDay};
 use securemail_core::vocab::{DnsName, UnixTime};
 
 use super::lock;
@@ -18,6 +22,29 @@ pub struct MemoryDomainMemory {
     policies: Mutex<BTreeMap<DnsName, CachedPolicy>>,
     /// When each is looked at next, and until when.
     watched: Mutex<BTreeMap<DnsName, (UnixTime, UnixTime)>>,
+    counts: Mutex<BTreeMap<(DnsName, UtcDay), Counts>>,
+    received: Mutex<BTreeMap<(DnsName, String), ReceivedReport>>,
+}
+
+/// What was counted for one domain and day, and how its report stands.
+#[derive(Debug)]
+struct Counts {
+    first_due: UnixTime,
+    /// `None` once it is done.
+    due: Option<UnixTime>,
+    tries: u32,
+    fence: u64,
+    sessions: BTreeMap<Session, u64>,
+}
+
+impl Counts {
+    fn add(&mut self, session: &Session, count: u64) {
+        let room = self.sessions.len() < TLS_SESSION_KINDS_MAX;
+        if self.due.is_some() && (room || self.sessions.contains_key(session)) {
+            let sum = self.sessions.entry(session.clone()).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
 }
 
 #[async_trait]
@@ -84,5 +111,113 @@ impl DomainMemory for MemoryDomainMemory {
             entry.0 = due;
         }
         Ok(())
+    }
+
+    async fn count_sessions(&self, counted: &[DomainSessions]) -> Result<(), StoreError> {
+        let mut all = lock(&self.counts);
+        for counted in counted {
+            let key = (counted.domain.clone(), counted.day);
+            let counts = all.entry(key).or_insert_with(|| Counts {
+                first_due: counted.due,
+                due: Some(counted.due),
+                tries: 0,
+                fence: 0,
+                sessions: BTreeMap::new(),
+            });
+            for (session, count) in &counted.sessions {
+                counts.add(session, *count);
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim_report(
+        &self,
+        now: UnixTime,
+        lease: Duration,
+    ) -> Result<Option<ReportClaim>, StoreError> {
+        let mut all = lock(&self.counts);
+        let due = all
+            .iter_mut()
+            .filter(|(_, counts)| counts.due.is_some_and(|due| due <= now))
+            .min_by_key(|(_, counts)| counts.due);
+        let Some(((domain, day), counts)) = due else {
+            return Ok(None);
+        };
+        counts.fence += 1;
+        counts.due = Some(now.plus(lease));
+        Ok(Some(ReportClaim {
+            domain: domain.clone(),
+            day: *day,
+            first_due: counts.first_due,
+            tries: counts.tries,
+            fence: counts.fence,
+            sessions: counts
+                .sessions
+                .iter()
+                .map(|(session, count)| (session.clone(), *count))
+                .collect(),
+        }))
+    }
+
+    async fn settle_report(
+        &self,
+        claim: &ReportClaim,
+        settlement: ReportSettlement,
+    ) -> Result<(), StoreError> {
+        let mut all = lock(&self.counts);
+        let counts = all
+            .get_mut(&(claim.domain.clone(), claim.day))
+            .filter(|counts| counts.due.is_some() && counts.fence == claim.fence)
+            .ok_or(StoreError::LeaseLost)?;
+        match settlement {
+            ReportSettlement::Again(due) => {
+                counts.due = Some(due);
+                counts.tries = counts.tries.saturating_add(1);
+                // The claim is settled: it settles nothing more.
+                counts.fence += 1;
+            }
+            ReportSettlement::Done => {
+                counts.due = None;
+                counts.sessions.clear();
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_received(&self, report: &ReceivedReport) -> Result<(), StoreError> {
+        let key = (report.domain.clone(), report.key.clone());
+        let mut all = lock(&self.received);
+        let of_day =
+            |kept: &&ReceivedReport| kept.domain == report.domain && kept.day == report.day;
+        if all.values().filter(of_day).count() < TLS_REPORTS_A_DAY_MAX {
+            all.entry(key).or_insert_with(|| report.clone());
+        }
+        Ok(())
+    }
+
+    async fn received_reports(
+        &self,
+        domain: &DnsName,
+        limit: usize,
+    ) -> Result<Vec<ReceivedReport>, StoreError> {
+        let received = lock(&self.received);
+        let mut found: Vec<ReceivedReport> = received
+            .values()
+            .filter(|report| report.domain == *domain)
+            .cloned()
+            .collect();
+        found.sort_by(|a, b| (b.day, &a.key).cmp(&(a.day, &b.key)));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    async fn forget_reports(&self, counts: UtcDay, received: UtcDay) -> Result<usize, StoreError> {
+        let mut counted = lock(&self.counts);
+        let mut kept = lock(&self.received);
+        let before = counted.len() + kept.len();
+        counted.retain(|(_, day), _| *day >= counts);
+        kept.retain(|_, report| report.day >= received);
+        Ok(before - counted.len() - kept.len())
     }
 }

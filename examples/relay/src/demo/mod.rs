@@ -314,6 +314,8 @@ dkim_selector = "demo"
 dkim_key = "{at}/relay.test.dkim.pem"
 [keys]
 master_key_file = "{at}/master.key"
+[tls_reports]
+send = false
 [sms]
 provider = "console"
 [[tenant]]

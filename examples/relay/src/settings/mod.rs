@@ -37,6 +37,8 @@ pub struct Settings {
     pub limits: LimitsSection,
     pub sms: SmsSection,
     #[serde(default)]
+    pub tls_reports: TlsReportsSection,
+    #[serde(default)]
     pub tenant: Vec<TenantSection>,
 }
 
@@ -246,6 +248,33 @@ pub struct SmsSection {
     pub auth_token_file: Option<PathBuf>,
     #[serde(default)]
     pub from: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsReportsSection {
+    /// Count sessions, and report them to domains that ask for it.
+    pub send: bool,
+    /// `mailto:ADDRESS`; without it the address that notices come from.
+    pub contact: Option<String>,
+    /// Without it the name of the first tenant.
+    pub organisation: Option<String>,
+    /// How often counts are written down and due reports looked for.
+    pub poll_every: Span,
+    /// Take reports about our own domains at `/tls-reports` of the web listener.
+    pub receive: bool,
+}
+
+impl Default for TlsReportsSection {
+    fn default() -> Self {
+        Self {
+            send: true,
+            contact: None,
+            organisation: None,
+            poll_every: Span::from_secs(60),
+            receive: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]

@@ -1,0 +1,143 @@
+//! Counts sessions for reports about TLS (RFC 8460): in memory first, then in the store, not with each message.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Relay;
+use super::deliver::{Delivery, Verdict};
+use crate::StoreError;
+use crate::backend::{AttemptReport, Entropy};
+use crate::limits::{TLS_REPORT_SPREAD_HOURS, TLS_SESSIONS_WAITING_MAX};
+use crate::route::{Decision, Evidence, Hop};
+use crate::tlsrpt::{self, DomainSessions, PolicyType, Session, UtcDay};
+use crate::vocab::{DnsName, UnixTime};
+
+/// Counts that are not in the store yet. A process that dies loses those of a minute, which a report can
+/// bear (RFC 8460, section 5.5: reports are optional).
+#[derive(Debug, Default)]
+pub(super) struct TlsCounts(Mutex<BTreeMap<(DnsName, UtcDay), BTreeMap<Session, u64>>>);
+
+impl TlsCounts {
+    fn add(&self, sessions: Vec<Session>, domain: &DnsName, day: UtcDay) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting: usize = all.values().map(BTreeMap::len).sum();
+        for session in sessions {
+            for domain in reported_to(&session, domain) {
+                let counts = all.entry((domain.clone(), day)).or_default();
+                if let Some(count) = counts.get_mut(&session) {
+                    *count = count.saturating_add(1);
+                } else if waiting < TLS_SESSIONS_WAITING_MAX {
+                    counts.insert(session.clone(), 1);
+                    waiting = waiting.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    fn take(&self, entropy: &dyn Entropy) -> Vec<DomainSessions> {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        all.into_iter()
+            .map(|((domain, day), sessions)| DomainSessions {
+                domain,
+                day,
+                due: due(day, entropy),
+                sessions: sessions.into_iter().collect(),
+            })
+            .collect()
+    }
+
+    fn put_back(&self, counted: Vec<DomainSessions>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for counted in counted {
+            let counts = all.entry((counted.domain, counted.day)).or_default();
+            for (session, count) in counted.sessions {
+                let sum = counts.entry(session).or_default();
+                *sum = sum.saturating_add(count);
+            }
+        }
+    }
+}
+
+/// A report about DANE goes to whoever runs the recipient domain, and to whoever runs the host: the
+/// policy domain is the TLSA base domain (RFC 8460, section 1.1).
+fn reported_to<'a>(session: &'a Session, domain: &'a DnsName) -> Vec<&'a DnsName> {
+    if session.policy.kind == PolicyType::Tlsa && session.policy.domain != *domain {
+        vec![domain, &session.policy.domain]
+    } else {
+        vec![domain]
+    }
+}
+
+/// Some time after the day's end, another for each domain (RFC 8460, section 4.1). The first minutes are
+/// left for counts that other processes still hold.
+fn due(day: UtcDay, entropy: &dyn Entropy) -> UnixTime {
+    let mut random = [0; 4];
+    let spread = TLS_REPORT_SPREAD_HOURS
+        .saturating_mul(3600)
+        .saturating_sub(FIRST_MINUTES.as_secs());
+    // Without randomness all would come at once, which is only impolite.
+    let part = match entropy.fill(&mut random) {
+        Ok(()) => u64::from(u32::from_be_bytes(random)).saturating_mul(spread) >> 32,
+        Err(_) => 0,
+    };
+    day.ends()
+        .plus(FIRST_MINUTES)
+        .plus(Duration::from_secs(part))
+}
+
+impl Relay {
+    /// Counts a session with `hop`.
+    pub(super) fn count_session(&self, evidence: &Evidence, hop: &Hop, report: &AttemptReport) {
+        if self.settings.count_sessions {
+            let sessions = tlsrpt::of_session(evidence, hop, report, self.now());
+            self.count(sessions, &evidence.domain);
+        }
+    }
+
+    /// Counts the hosts that a round left out for what is published about them.
+    pub(super) fn count_left_out(&self, result: &[(Delivery, Verdict)]) {
+        let handed =
+            |(_, verdict): &&(Delivery, Verdict)| matches!(verdict, Verdict::HandedOver { .. });
+        // The deliveries of a round share their domain and what is known of it.
+        let round = result.iter().find(handed).or_else(|| result.first());
+        let Some((delivery, verdict)) = round.filter(|_| self.settings.count_sessions) else {
+            return;
+        };
+        let (decision, taken): (&Decision, Option<&DnsName>) = match verdict {
+            Verdict::HandedOver {
+                decision, report, ..
+            } => (decision, Some(&report.host)),
+            Verdict::Decided(decision) => (decision, None),
+            Verdict::CalledOff => return,
+        };
+        let evidence = &delivery.evidence;
+        let sessions = tlsrpt::of_decision(evidence, decision, taken, self.now());
+        self.count(sessions, &evidence.domain);
+    }
+
+    fn count(&self, sessions: Vec<Session>, domain: &DnsName) {
+        let day = UtcDay::of(self.now());
+        self.tls_counts.add(sessions, domain, day);
+    }
+
+    /// Writes down what was counted since the last time. Call it now and then, and before the end.
+    ///
+    /// # Errors
+    /// Where domain memory takes nothing; what was counted waits for the next time.
+    pub async fn write_counts(&self) -> Result<(), StoreError> {
+        let counted = self.tls_counts.take(&*self.parts.entropy);
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let memory = &self.parts.inquirer.memory;
+        let written = memory.count_sessions(&counted).await;
+        if written.is_err() {
+            self.tls_counts.put_back(counted);
+        }
+        written
+    }
+}
+
+/// No report is due in these.
+const FIRST_MINUTES: Duration = Duration::from_secs(10 * 60);

@@ -1,0 +1,102 @@
+//! Takes the reports about TLS that others send about our own domains (RFC 8460).
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::StoreError;
+use crate::backend::{Clock, DomainMemory, ReceivedReport};
+use crate::tlsrpt::{Report, ReportDefect, UtcDay, read_report};
+use crate::vocab::DnsName;
+
+/// Keeps reports about these domains. Anybody may send one: what it says is a hint, and no decision
+/// rests on it.
+#[derive(Debug)]
+pub struct TlsInbox {
+    memory: Arc<dyn DomainMemory>,
+    clock: Arc<dyn Clock>,
+    domains: Vec<DnsName>,
+}
+
+/// A report was not kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsInboxError {
+    /// It is no report.
+    #[error("not a report about TLS: {0}")]
+    Defect(#[from] ReportDefect),
+    /// No policy in it is about a domain of ours.
+    #[error("no policy-domain in it is one of ours")]
+    NotOurs,
+    /// The store did not take it; it may come again.
+    #[error("the report could not be written down")]
+    Store(#[from] StoreError),
+}
+
+impl TlsInbox {
+    /// Keeps reports about `domains` and names inside them.
+    #[must_use]
+    pub fn new(
+        memory: Arc<dyn DomainMemory>,
+        clock: Arc<dyn Clock>,
+        domains: Vec<DnsName>,
+    ) -> Self {
+        Self {
+            memory,
+            clock,
+            domains,
+        }
+    }
+
+    /// Keeps one report, gzip or JSON; a repeat is thanked for and changes nothing.
+    ///
+    /// # Errors
+    /// Where it is none, about nobody here, or cannot be kept.
+    pub async fn take(&self, octets: &[u8]) -> Result<(), TlsInboxError> {
+        let mut report = read_report(octets)?;
+        let domain = self.keep_ours(&mut report)?;
+        let now = self.clock.now();
+        let received = ReceivedReport {
+            domain,
+            day: report.day().ok_or(ReportDefect::Dates)?,
+            key: key_of(&report),
+            received: now,
+            report,
+        };
+        // Nobody reports the future; a wrong clock is at most a day off.
+        if received.day > UtcDay::of(now.plus(std::time::Duration::from_secs(86_400))) {
+            return Err(ReportDefect::Dates.into());
+        }
+        self.memory.keep_received(&received).await?;
+        Ok(())
+    }
+
+    /// Leaves out what is about others; the first domain of ours that is left.
+    fn keep_ours(&self, report: &mut Report) -> Result<DnsName, TlsInboxError> {
+        let ours = |name: &str| {
+            let name = DnsName::parse(name).ok()?;
+            let mut domains = self.domains.iter();
+            domains.find(|domain| name.is_inside(domain)).cloned()
+        };
+        report
+            .policies
+            .retain(|entry| ours(&entry.policy.policy_domain).is_some());
+        report
+            .policies
+            .first()
+            .and_then(|entry| ours(&entry.policy.policy_domain))
+            .ok_or(TlsInboxError::NotOurs)
+    }
+}
+
+/// The id is unique for a submitter (RFC 8460, section 4.4), and the contact says who that is.
+fn key_of(report: &Report) -> String {
+    let digest = Sha256::new()
+        .chain_update(&report.contact_info)
+        .chain_update([0])
+        .chain_update(&report.organization_name)
+        .chain_update([0])
+        .chain_update(&report.report_id)
+        .finalize();
+    digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
