@@ -235,16 +235,23 @@ async fn after_a_crash_from_memory_a_repeat_is_tried_marked() {
     assert!(is_marked(&got[1].octets));
 }
 
-#[tokio::test]
-async fn a_worker_that_dies_between_lease_and_settle_leaves_a_possible_duplicate() {
+/// A message that waits in the spool, due, for a host that takes it from now on.
+async fn due_for(script: HostScript) -> World {
     let world = world(wrong_key()).await;
     assert_eq!(world.submit(message(&[EVA])).await.code(), 250);
-    world.transport.host(&name(HOST), HostScript::takes());
+    world.transport.host(&name(HOST), script);
     world.clock.advance(HOUR);
-    // Another node takes it, and is never heard of again.
+    world
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_behind_the_end_of_data_leaves_a_possible_duplicate() {
+    let world = due_for(HostScript::takes()).await;
+    // Another node takes it, opens its final dot, and is never heard of again.
     let lease = 15 * MINUTE;
     let taken = world.spool.lease_due(world.now(), lease, 10).await.unwrap();
     assert_eq!(taken.len(), 1);
+    world.spool.open_dot(&taken[0].lease).await.unwrap();
     world.work_after(14 * MINUTE).await;
     assert_eq!(
         world.got(EVA).len(),
@@ -260,6 +267,72 @@ async fn a_worker_that_dies_between_lease_and_settle_leaves_a_possible_duplicate
     assert!(is_marked(&got[0].octets));
     world.work_after(DAY).await;
     assert_eq!(world.got(EVA).len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_before_the_end_of_data_leaves_no_doubt() {
+    let mut world = due_for(HostScript::takes().after(HOUR, Duration::ZERO)).await;
+    let relay = world.relay.clone();
+    let worker = tokio::spawn(async move { relay.work_once().await });
+    world.pass(MINUTE).await;
+    assert_eq!(world.transport.attempts(), 2, "it is at it");
+    worker.abort();
+    world.crash().await;
+    world.transport.host(&name(HOST), HostScript::takes());
+    world.work_after(16 * MINUTE).await;
+    let got = world.got(EVA);
+    assert_eq!(got.len(), 1, "at once when the lease ended");
+    assert!(!is_marked(&got[0].octets));
+    assert_eq!(world.count(EventName::RelayUnconfirmed).await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_while_it_waits_for_the_last_reply_leaves_a_possible_duplicate() {
+    let mut world = due_for(HostScript::takes().after(Duration::ZERO, HOUR)).await;
+    let relay = world.relay.clone();
+    let worker = tokio::spawn(async move { relay.work_once().await });
+    world.pass(MINUTE).await;
+    worker.abort();
+    world.crash().await;
+    world.transport.host(&name(HOST), HostScript::takes());
+    world.work_after(16 * MINUTE).await;
+    assert_eq!(world.got(EVA).len(), 0, "the peer may have it: class U");
+    world.work_after(3 * HOUR).await;
+    let got = world.got(EVA);
+    assert_eq!(got.len(), 1);
+    assert!(is_marked(&got[0].octets));
+}
+
+#[tokio::test]
+async fn where_the_mark_cannot_be_written_no_dot_leaves() {
+    let world = due_for(HostScript::takes()).await;
+    world.spool.fail("open_dot", Fault::Unavailable);
+    let relay = world.relay.clone();
+    let tried = world.drive(async move { relay.work_once().await }).await;
+    assert_eq!(tried.unwrap(), 1);
+    assert_eq!(world.transport.attempts(), 2, "it came to its dot");
+    assert_eq!(world.got(EVA).len(), 0);
+    world.spool.up();
+    world.work_after(MINUTE).await;
+    let got = world.got(EVA);
+    assert_eq!(got.len(), 1);
+    assert!(!is_marked(&got[0].octets), "nothing left us before");
+}
+
+#[tokio::test]
+async fn who_lost_the_lease_does_not_open_the_dot() {
+    let world = due_for(HostScript::takes().after(20 * MINUTE, Duration::ZERO)).await;
+    // A node that cannot renew, and another one that takes over.
+    world.spool.fail("renew", Fault::Unavailable);
+    let (one, two) = (world.relay.clone(), world.relay.clone());
+    let slow = tokio::spawn(async move { one.work_once().await });
+    world.pass(16 * MINUTE).await;
+    let taken = world.drive(async move { two.work_once().await }).await;
+    assert_eq!(taken.unwrap(), 1, "its lease ran out");
+    slow.await.unwrap().unwrap();
+    let got = world.got(EVA);
+    assert_eq!(got.len(), 1, "both opened their dots");
+    assert!(!is_marked(&got[0].octets));
 }
 
 #[tokio::test]

@@ -122,8 +122,10 @@ pub(crate) fn sweep(dir: &Path, mut is_wanted: impl FnMut(&str) -> bool) -> io::
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or("");
-        // The lock comes first: what is wanted is settled before a writer lets go of it.
-        if file.try_lock().is_ok() && !is_wanted(name) {
+        // The lock comes first: what is wanted is settled before a writer lets go of it. Another sweep
+        // may have been faster, and then the name is nobody's or somebody else's.
+        let is_left = file.try_lock().is_ok() && file.metadata()?.nlink() > 0;
+        if is_left && !is_wanted(name) {
             remove(&path)?;
         }
     }

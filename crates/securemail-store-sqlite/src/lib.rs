@@ -15,6 +15,7 @@ mod db;
 mod directory;
 mod domains;
 mod files;
+mod holders;
 mod keys;
 mod pickups;
 mod spool;

@@ -11,6 +11,7 @@ use securemail_core::seal::RecordCipher;
 
 use crate::db::{Kind, OpenError, Opener, Readers, Reserve, Writer};
 use crate::files::{make_dir, sweep};
+use crate::holders::Holder;
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -63,6 +64,8 @@ impl fmt::Debug for StoreSettings {
 pub struct SqliteStore {
     pub(crate) readers: Readers,
     pub(crate) writer: Writer,
+    /// In whose name leases are held.
+    pub(crate) holder: Holder,
     /// Where large contents stand.
     pub(crate) contents: PathBuf,
     pub(crate) cipher: RecordCipher,
@@ -71,19 +74,19 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the database at `path`, making it where it is missing. Contents of the spool that are too
-    /// large for it stand in the folder `path-contents`.
+    /// large for it stand in the folder `path-contents`. In the folder `path-holders` each process has a
+    /// file that it locks: leases of a process that ended are ended too, those of others stay.
     ///
     /// # Errors
     /// Where it cannot be opened; the variant says what to do.
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, OpenError> {
         let opener = Opener::new(path, Kind::Store)?;
-        let mut contents = path.as_os_str().to_owned();
-        contents.push("-contents");
         let reserve = Reserve::beside(path, settings.reserve, settings.limit);
         let store = Self {
             writer: Writer::start(&opener, reserve)?,
             readers: Readers::new(opener.clone()),
-            contents: contents.into(),
+            holder: Holder::enter(&beside(path, "-holders"), &opener)?,
+            contents: beside(path, "-contents"),
             cipher: settings.cipher,
             entropy: settings.entropy,
         };
@@ -123,6 +126,13 @@ impl SqliteStore {
             })
             .await
     }
+}
+
+/// The path with `suffix` behind its name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 impl fmt::Debug for SqliteStore {

@@ -6,18 +6,88 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Disk, NOW, event, item};
+use common::{Disk, NOW, event, item, queue};
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    AuditSink, Budget, Directory, Pickups, Settlement, Spent, Spool, Vault,
+    AuditSink, Budget, Claim, Directory, Intent, Pickups, ResubmissionKey, Settlement, Spent,
+    Spool, Vault,
 };
 use securemail_core::ledger::verify;
-use securemail_core::vocab::{KeyedHash, TenantId, VaultId, VaultKey};
+use securemail_core::vocab::{DeliveryKey, KeyedHash, QueueId, TenantId, VaultId, VaultKey};
 use securemail_store_sqlite::{FileVault, OpenError, SqliteKeyStore, SqliteStore};
 use securemail_testkit::conformance::{Pattern, block_on, sealed};
 
 fn acme() -> TenantId {
     "acme".parse().unwrap()
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The numbers of deliveries that are due now, for a lease of a minute.
+async fn due(store: &SqliteStore) -> Vec<QueueId> {
+    let leased = store.lease_due(NOW, MINUTE, 10).await.unwrap();
+    leased.iter().map(|one| one.lease.delivery.queue).collect()
+}
+
+#[test]
+fn leases_of_who_is_gone_end_at_once_and_leases_of_others_stay() {
+    block_on(async {
+        let disk = Disk::default();
+        let (gone, other) = (disk.store(), disk.store());
+        for n in 0..2 {
+            gone.commit(item(n, sealed(b"sealed")), NOW).await.unwrap();
+        }
+        let first = gone.lease_due(NOW, MINUTE, 1).await.unwrap().remove(0);
+        gone.open_dot(&first.lease).await.unwrap();
+        let second = other.lease_due(NOW, MINUTE, 1).await.unwrap().remove(0);
+        let intents = [intent(7, 1), intent(8, 2)];
+        let [lost, kept] = intents.map(|intent| vec![intent]);
+        assert!(matches!(
+            gone.intend(lost, NOW, MINUTE).await.unwrap()[..],
+            [Claim::Granted { .. }]
+        ));
+        assert!(matches!(
+            other.intend(kept, NOW, MINUTE).await.unwrap()[..],
+            [Claim::Granted { .. }]
+        ));
+        let beside = disk.store();
+        assert!(due(&beside).await.is_empty(), "both live");
+        drop(gone);
+        let next = disk.store();
+        let again = next.lease_due(NOW, MINUTE, 10).await.unwrap();
+        assert_eq!(again.len(), 1, "one ended, one lives");
+        assert_eq!(again[0].lease.delivery, first.lease.delivery);
+        assert!(again[0].unsettled, "its dot was open");
+        // Nobody can settle under what ended, and everybody under what did not.
+        let late = next
+            .settle(&first.lease, Settlement::Sent, vec![], NOW)
+            .await;
+        assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
+        other
+            .settle(&second.lease, Settlement::Sent, vec![], NOW)
+            .await
+            .unwrap();
+        // A repeat is granted where its first holder is gone, and says so; else it joins.
+        next.forget_ended(NOW).await.unwrap();
+        let repeats = vec![intent(17, 1), intent(18, 2)];
+        let claims = next.intend(repeats, NOW, MINUTE).await.unwrap();
+        let [Claim::Granted { lost, .. }, Claim::Earlier(_)] = &claims[..] else {
+            panic!("{claims:?}");
+        };
+        assert_eq!(*lost, Some(intent(7, 1).delivery));
+    });
+}
+
+fn intent(n: u64, submission: u8) -> Intent {
+    Intent {
+        delivery: DeliveryKey {
+            tenant: acme(),
+            queue: queue(n),
+            recipient: 0,
+        },
+        resubmission: Some(ResubmissionKey(KeyedHash::from_bytes([submission; 32]))),
+        events: Vec::new(),
+    }
 }
 
 #[test]
@@ -127,10 +197,7 @@ fn opening_takes_nothing_from_a_handle_that_writes() {
         }
         for n in 0..6_u8 {
             vault.open(&vault_key(n)).await.unwrap();
-            store
-                .content(&acme(), common::queue(n.into()))
-                .await
-                .unwrap();
+            store.content(&acme(), queue(n.into())).await.unwrap();
         }
     });
 }
@@ -164,7 +231,7 @@ fn what_a_killed_writer_left_is_swept() {
         let store = disk.store();
         assert!(!left.exists() && !half.exists(), "left behind");
         store
-            .content(&acme(), common::queue(1))
+            .content(&acme(), queue(1))
             .await
             .expect("what is named stays");
     });

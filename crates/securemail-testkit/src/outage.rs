@@ -132,6 +132,11 @@ impl<T: Spool> Spool for Outage<T> {
         self.inner.lease_due(now, lease, limit).await
     }
 
+    async fn open_dot(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.check("open_dot").await?;
+        self.inner.open_dot(lease).await
+    }
+
     async fn renew(&self, lease: &Lease, now: UnixTime, more: Duration) -> Result<(), StoreError> {
         self.check("renew").await?;
         self.inner.renew(lease, now, more).await

@@ -44,7 +44,7 @@ broken! {
 
     s1: "S1: ", spool::s1_granted_is_durable, SpoolFault::S1;
     s2: "S2: ", spool::s2_one_submission_is_granted_at_a_time, SpoolFault::S2;
-    s2_unclear: "S2: ", spool::s2_a_lost_attempt_is_granted_again_as_unclear, SpoolFault::S2;
+    s2_lost: "S2: ", spool::s2_a_lost_attempt_is_granted_again_and_named, SpoolFault::S2;
     s2_day: "S2: ", spool::s2_a_day_later_it_is_another_submission, SpoolFault::S2;
     s3: "S3: ", spool::s3_committed_is_durable, SpoolFault::S3;
     s3_large: "S3: ", spool::s3_large_content_is_durable, SpoolFault::S3;
@@ -56,4 +56,5 @@ broken! {
     s9: "S9: ", spool::s9_a_second_commit_changes_nothing, SpoolFault::S9;
     s10: "S10: ", spool::s10_full_changes_nothing_and_outcomes_fit, SpoolFault::S10;
     s11: "S11: ", spool::s11_the_oldest_is_the_one_queued_for_longest, SpoolFault::S11;
+    s12: "S12: ", spool::s12_an_open_dot_is_known_until_it_is_settled, SpoolFault::S12;
 }

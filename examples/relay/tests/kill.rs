@@ -15,7 +15,7 @@ use securemail_core::backend::{AuditSink as _, DeliveryState, Spool as _};
 use securemail_core::ledger;
 use securemail_core::vocab::{UnixTime, VaultId};
 use securemail_store_sqlite::SqliteStore;
-use securemail_testkit::sink::{Received, Sink};
+use securemail_testkit::sink::{Conduct, Received, Sink};
 
 /// Senders that are at it all the time.
 const SUBMITTERS: usize = 12;
@@ -48,8 +48,6 @@ struct Load {
 async fn nothing_acknowledged_is_lost_when_the_relay_is_killed() {
     let world = World::start().await;
     let mut place = Place::new(&world);
-    // How soon another process may go on with what a killed one was at.
-    place.set("route.attempt_lease", "\"3s\"");
     // Shorter than what the slow server takes under load: some attempts go on in flight.
     place.set("route.budget", "\"3s\"");
     let mut relay = place.start();
@@ -76,11 +74,11 @@ async fn nothing_acknowledged_is_lost_when_the_relay_is_killed() {
     let taken = load.taken.lock().unwrap().clone();
     let waiting = drain(&world, &place.store().await, &taken).await;
     told(&place, &world, &taken).await;
-    let marked = no_unmarked_copies(&[&world.proved, &world.slow]);
+    let (marked, alone) = no_unmarked_copies(&[&world.proved, &world.slow]);
     drop(relay);
     let events = verified(&place.store().await).await;
     let report = format!(
-        "{rounds} kills, {} messages acknowledged, {} resubmissions, {marked} marked copies, \
+        "{rounds} kills, {} messages acknowledged, {} resubmissions, {marked} marked copies ({alone} of them came alone), \
          {waiting} still in the spool, {events} events\n",
         taken.len(),
         load.resubmitted.load(Ordering::Relaxed),
@@ -92,6 +90,39 @@ async fn nothing_acknowledged_is_lost_when_the_relay_is_killed() {
         "{report}"
     );
     assert!(taken.len() > rounds, "{report}");
+}
+
+/// The lease of an attempt is a minute, and so it is here: who comes after a killed process does not wait
+/// for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_is_taken_at_once_by_the_process_that_comes_after() {
+    let world = World::start().await;
+    let place = Place::new(&world);
+    let mut relay = place.start();
+    world
+        .slow
+        .behave(Conduct::DelayAtDot(Duration::from_secs(600)));
+    let to = "kim@slow.test";
+    let content = message("one", to, "under load", "message one");
+    let first = {
+        let (submitter, content) = (relay.submitter(), content.clone());
+        tokio::spawn(async move { submitter.submit(&[to], &content).await })
+    };
+    let begun = Instant::now();
+    while world.slow.messages().is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "it never came");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    relay.kill();
+    assert!(first.await.unwrap().is_err(), "nobody may have answered");
+    world.slow.behave(Conduct::Accept);
+    let relay = place.start();
+    let begun = Instant::now();
+    let reply = relay.submitter().submit(&[to], &content).await.unwrap();
+    assert!(reply.starts_with("250"), "{reply}\n{}", relay.log());
+    assert!(begun.elapsed() < Duration::from_secs(15), "it waited");
+    let last = world.slow.messages().pop().unwrap();
+    assert!(contains(&last.data, MARK), "the first may have arrived");
 }
 
 #[expect(clippy::disallowed_methods, reason = "the long run is asked for so")]
@@ -188,33 +219,41 @@ async fn drain(world: &World, store: &SqliteStore, taken: &[Taken]) -> usize {
     open.len()
 }
 
-/// Waits until Jan was told of each message that the vault has for him.
+/// Waits until Jan was told of each message that the vault has for him, by one link each. A message that
+/// was lost and handed in again has the link of its first attempt.
 async fn told(place: &Place, world: &World, taken: &[Taken]) {
     let store = place.store().await;
-    let mut vaulted = Vec::new();
-    for one in taken {
-        let key = delivery(&one.reply);
-        if matches!(store.state(&key).await, Ok(DeliveryState::Vaulted)) {
-            vaulted.push((VaultId::of(&key).to_string(), one));
-        }
-    }
     let begun = Instant::now();
     loop {
         let notices = world.open.messages();
-        let links: Vec<String> = notices
+        let links: BTreeSet<String> = notices
             .iter()
             .filter_map(|mail| link_in(&mail.data))
             .collect();
-        vaulted.retain(|(id, _)| !links.iter().any(|link| link.contains(id.as_str())));
-        let Some((_, one)) = vaulted.first() else {
+        let mut vaulted = Vec::new();
+        for one in taken {
+            let state = store.state(&delivery(&one.reply)).await;
+            if matches!(state, Ok(DeliveryState::Vaulted)) {
+                vaulted.push(one);
+            }
+        }
+        if links.len() == vaulted.len() {
             return;
-        };
+        }
         if begun.elapsed() > PATIENCE {
-            let events = place.relay(&["events", "--config", "{}", queue_id(&one.reply)]);
+            let untold = vaulted.iter().find(|one| {
+                let id = VaultId::of(&delivery(&one.reply)).to_string();
+                !links.iter().any(|link| link.contains(id.as_str()))
+            });
+            let events = untold.map(|one| {
+                let queue = queue_id(&one.reply);
+                place.relay(&["events", "--config", "{}", queue]).out
+            });
             panic!(
-                "{} messages without a notice: {one:?}\n{}",
+                "{} messages have {} notices: {untold:?}\n{}",
                 vaulted.len(),
-                events.out
+                links.len(),
+                events.unwrap_or_default()
             );
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -230,8 +269,9 @@ fn arrived(world: &World) -> BTreeSet<String> {
         .collect()
 }
 
-/// Of each message one copy at most is without a mark; gives the number of those with one.
-fn no_unmarked_copies(sinks: &[&Sink]) -> usize {
+/// Of each message one copy at most is without a mark; gives the number of those with one, and how many
+/// of these were the only copy.
+fn no_unmarked_copies(sinks: &[&Sink]) -> (usize, usize) {
     let mut copies: BTreeMap<String, Vec<bool>> = BTreeMap::new();
     for mail in sinks.iter().flat_map(|sink| sink.messages()) {
         copies
@@ -243,7 +283,9 @@ fn no_unmarked_copies(sinks: &[&Sink]) -> usize {
         let unmarked = marks.iter().filter(|marked| !**marked).count();
         assert!(unmarked <= 1, "{id} came {unmarked} times without a mark");
     }
-    copies.values().flatten().filter(|marked| **marked).count()
+    let marked = copies.values().flatten().filter(|marked| **marked).count();
+    let alone = copies.values().filter(|marks| marks[..] == [true]).count();
+    (marked, alone)
 }
 
 fn id_of(mail: &Received) -> String {

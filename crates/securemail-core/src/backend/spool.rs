@@ -20,11 +20,12 @@ use crate::vocab::{DeliveryKey, KeyedHash, QueueId, SealedContent, TenantId, Uni
 ///   was not known is [`Lease::first`].
 /// - **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
 ///   the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
-///   whose lease ran out without a result is granted again, marked `unclear`.
+///   whose lease ran out without a result is granted again, with the first that was `lost` so.
 /// - **S3** When `commit` returns `Ok`, the item, its deliveries and its content survive the loss of
 ///   this process and machine state.
 /// - **S4** While a lease runs, no other caller is given the delivery.
 /// - **S5** A queued delivery whose lease ran out is due again; nothing is lost between lease and settle.
+///   A spool that knows that the process of a holder ended may let its leases run out at once.
 /// - **S6** `settle` with a lease that is not the newest fails with `LeaseLost` and changes nothing.
 /// - **S7** Events handed in with a change are in the tenant's log exactly when the change is.
 /// - **S8** When the last delivery of an item ended, its content is erased.
@@ -33,6 +34,9 @@ use crate::vocab::{DeliveryKey, KeyedHash, QueueId, SealedContent, TenantId, Uni
 /// - **S10** When a call returns `Full`, nothing was changed, and `settle` still works.
 /// - **S11** `oldest` is when the delivery that has been queued for longest was committed, however often
 ///   it was put off, and `None` only where none is queued: what is older may be destroyed.
+/// - **S12** When `open_dot` returns `Ok`, it is durable that the peer may have the message: until the
+///   delivery is settled, each later lease is `unsettled`. So is one that was committed in flight. A
+///   lease that ran out without either is given again as if it had never been.
 #[async_trait]
 pub trait Spool: fmt::Debug + Send + Sync + 'static {
     /// Writes down what is about to be tried; answers in the order of `intents`.
@@ -62,6 +66,14 @@ pub trait Spool: fmt::Debug + Send + Sync + 'static {
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Leased>, StoreError>;
+
+    /// Writes down that the final dot of the attempt under this lease may leave from here on.
+    ///
+    /// An intent needs no such call: when its lease runs out, it counts as tried.
+    ///
+    /// # Errors
+    /// `LeaseLost`, `Unavailable`: then the final dot must not leave.
+    async fn open_dot(&self, lease: &Lease) -> Result<(), StoreError>;
 
     /// Makes the lease last until `now + lease`.
     ///
@@ -141,9 +153,9 @@ pub enum Claim {
     Granted {
         /// The right to settle it.
         lease: Lease,
-        /// An earlier attempt at the same submission ended without a known result: mark this one as
-        /// a possible duplicate.
-        unclear: bool,
+        /// The first delivery of the same submission, where attempts ended without a known result:
+        /// mark this one as a possible duplicate, and let its acts meet what that one left behind.
+        lost: Option<DeliveryKey>,
     },
 }
 
@@ -259,7 +271,8 @@ pub struct Leased {
     pub sealed_header: Vec<u8>,
     /// As it was last written.
     pub sealed_state: Vec<u8>,
-    /// The lease before this one ended without a result: an attempt may have reached the peer.
+    /// An earlier lease ended without a result after its final dot may have left: the peer may have
+    /// the message.
     pub unsettled: bool,
 }
 

@@ -79,7 +79,7 @@ impl Relay {
         }
         let handed = handed.into_iter().map(|(d, v)| self.conclude_handed(d, v));
         covered.extend(join_all(handed).await.into_iter().flatten());
-        for (delivery, decision) in diverted {
+        for (mut delivery, decision) in diverted {
             let index = delivery.lease.delivery.recipient;
             match self
                 .divert(&message.header, &message.content, &delivery, &decision)
@@ -91,6 +91,7 @@ impl Relay {
                 Err(error) => {
                     tracing::warn!(queue_id = %delivery.lease.delivery, %error, "the vault cannot take it now; it waits");
                     let due = self.now().plus(self.settings.own_fault_retry);
+                    delivery.record.deposited = true;
                     waiting.push(self.waiting(delivery, Due::At(due), Some(&decision)));
                 }
             }
@@ -241,10 +242,11 @@ impl Relay {
         }
     }
 
-    /// Takes an intent back, of which nobody was promised anything. Where the peer may have the message,
-    /// the intent lapses instead, and a repeat is then marked as a possible duplicate.
+    /// Takes an intent back, of which nobody was promised anything. Where the peer or the vault may have
+    /// the message, the intent lapses instead: a repeat is then marked as a possible duplicate, and meets
+    /// what is in the vault.
     pub(super) async fn take_back(&self, lease: &Lease, record: &DeliveryRecord) {
-        if !record.may_have_arrived() {
+        if !record.may_have_arrived() && !record.deposited {
             self.release_all(vec![lease.clone()]).await;
         }
     }
@@ -271,13 +273,9 @@ impl Relay {
 
 impl Accepted {
     fn waiting(&self, lease: Lease, due: Due) -> Option<Waiting> {
-        let recipient = self
-            .envelope
-            .recipients
-            .get(usize::from(lease.delivery.recipient))?;
         Some(Waiting {
+            record: self.record(lease.delivery.recipient)?,
             lease,
-            record: DeliveryRecord::new(recipient.clone()),
             due,
             events: Vec::new(),
         })

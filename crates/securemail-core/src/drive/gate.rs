@@ -1,13 +1,13 @@
-//! When the final dot of an attempt from memory may leave, and whether it may still be called off.
+//! When the final dot of an attempt may leave, and whether the attempt may still be called off.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_channel::oneshot;
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 
-use crate::backend::{DotClosed, FinalDot};
+use crate::backend::{DotClosed, FinalDot, Lease, Spool};
 
 /// Ends when the intents of a message are durable; all its gates wait for it. It fails where its
 /// sender is dropped: then nothing may leave.
@@ -84,5 +84,30 @@ impl FinalDot for Gate {
             }
             Phase::CalledOff => Err(DotClosed),
         }
+    }
+}
+
+/// The gate of a retry from the spool. It is never called off; but its dot leaves only while its lease
+/// holds, and after it is durable that it may have left: who comes after a crash must know.
+#[derive(Debug)]
+pub(super) struct LeasedDot {
+    spool: Arc<dyn Spool>,
+    lease: Lease,
+}
+
+impl LeasedDot {
+    /// The gate of the attempt under `lease`.
+    pub(super) fn new(spool: Arc<dyn Spool>, lease: Lease) -> Self {
+        Self { spool, lease }
+    }
+}
+
+#[async_trait]
+impl FinalDot for LeasedDot {
+    async fn open(&self) -> Result<(), DotClosed> {
+        self.spool.open_dot(&self.lease).await.map_err(|error| {
+            tracing::warn!(queue_id = %self.lease.delivery, %error, "the final dot does not leave");
+            DotClosed
+        })
     }
 }

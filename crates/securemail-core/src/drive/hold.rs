@@ -8,6 +8,7 @@ use super::item::ItemHeader;
 use super::pickup::{Deposit, PickupError};
 use crate::StoreError;
 use crate::backend::{Committed, End, ItemClass, Settlement};
+use crate::ledger::EventName;
 use crate::mail;
 use crate::pickup::Tell;
 use crate::route::{Decision, Route, VaultReason};
@@ -42,7 +43,8 @@ impl Relay {
             ..tenant
         };
         let deposit = Deposit {
-            delivery: key.clone(),
+            // Of one submission there is one pickup, also where the first attempt at it was lost.
+            delivery: delivery.record.first.as_ref().unwrap_or(key).clone(),
             sender: self.sender_of(header),
             recipient: recipient.clone(),
             // It is diverted with its mark, never in silence.
@@ -52,13 +54,15 @@ impl Relay {
             language: language.to_string(),
             tenant,
         };
-        let tell = match self.pickups.deposit(deposit).await {
-            Ok(deposited) => deposited.tell,
-            // It was there, was picked up and destroyed; what is left is to write down that it is.
-            Err(PickupError::Destroyed) => None,
-            Err(error) => return Err(StoreError::Unavailable(error.into())),
-        };
-        let events = self.on_decision(delivery, decision);
+        let (kept_as, tell) = self.deposit(deposit, key).await?;
+        let mut events = self.on_decision(delivery, decision);
+        if kept_as != *key {
+            let words = format!(
+                "in the vault since an earlier attempt, as {}",
+                kept_as.queue
+            );
+            events.extend(self.on_happened(EventName::ContentConsignment, delivery, &words));
+        }
         self.settle(&delivery.lease, Settlement::Vaulted, events)
             .await?;
         self.observe_end(End::Vaulted, header.accepted);
@@ -69,6 +73,27 @@ impl Relay {
             tracing::warn!(queue_id = %key, %error, "somebody must still be told");
         }
         Ok(Committed::assertion(key.queue))
+    }
+
+    /// Into the vault, under the id that `deposit` says: under which delivery it is there, and who must
+    /// be told now.
+    async fn deposit(
+        &self,
+        mut deposit: Deposit,
+        own: &DeliveryKey,
+    ) -> Result<(DeliveryKey, Option<Tell>), StoreError> {
+        let mut deposited = self.pickups.deposit(deposit.clone()).await;
+        if matches!(deposited, Err(PickupError::Destroyed)) && deposit.delivery != *own {
+            // Another attempt's pickup is over, and nobody knows why: this one is not lost with it.
+            deposit.delivery = own.clone();
+            deposited = self.pickups.deposit(deposit.clone()).await;
+        }
+        match deposited {
+            Ok(deposited) => Ok((deposit.delivery, deposited.tell)),
+            // It was there, was picked up and destroyed; what is left is to write down that it is.
+            Err(PickupError::Destroyed) => Ok((deposit.delivery, None)),
+            Err(error) => Err(StoreError::Unavailable(error.into())),
+        }
     }
 
     /// Commits the mail of a tell; then it is told.

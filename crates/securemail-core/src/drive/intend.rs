@@ -1,5 +1,6 @@
 //! Writes down what is about to be tried, while it begins: no final dot leaves before that is durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -29,11 +30,12 @@ pub(super) struct Begun {
 }
 
 /// What the spool said to the intents of one message.
+#[derive(Default)]
 struct Claims {
     granted: Vec<Lease>,
     earlier: Vec<(u16, Earlier)>,
-    /// One of the granted was tried before, and nobody knows how that ended.
-    unclear: bool,
+    /// Granted ones that were tried before, and nobody knows how that ended.
+    lost: BTreeMap<u16, DeliveryKey>,
 }
 
 impl Relay {
@@ -48,7 +50,7 @@ impl Relay {
     /// The reply for the sender. Nothing was handed over then, and nothing stays intended.
     pub(super) async fn begin(self: &Arc<Self>, screened: &Screened) -> Result<Begun, Reply> {
         let intents = self.intend(screened);
-        let message = match self.prepare_logged(screened, false).await {
+        let message = match self.prepare_logged(screened, BTreeMap::new()).await {
             Ok(message) => message,
             Err(reply) => return Err(self.refuse(intents, reply).await),
         };
@@ -78,8 +80,8 @@ impl Relay {
         mut message: Arc<Accepted>,
         claims: Claims,
     ) -> Result<Begun, Reply> {
-        if claims.unclear {
-            message = match self.prepare_logged(screened, true).await {
+        if !claims.lost.is_empty() {
+            message = match self.prepare_logged(screened, claims.lost).await {
                 Ok(message) => message,
                 Err(reply) => {
                     self.release_all(claims.granted).await;
@@ -127,9 +129,9 @@ impl Relay {
     async fn prepare_logged(
         &self,
         screened: &Screened,
-        possible_duplicate: bool,
+        lost: BTreeMap<u16, DeliveryKey>,
     ) -> Result<Arc<Accepted>, Reply> {
-        match self.prepare(screened, possible_duplicate).await {
+        match self.prepare(screened, lost).await {
             Ok(message) => Ok(Arc::new(message)),
             Err(reply) => {
                 self.on_refused(&screened.envelope, None, &reply).await;
@@ -141,16 +143,12 @@ impl Relay {
 
 impl Claims {
     fn of(claims: Vec<Claim>) -> Self {
-        let mut all = Self {
-            granted: Vec::new(),
-            earlier: Vec::new(),
-            unclear: false,
-        };
+        let mut all = Self::default();
         for (index, claim) in (0u16..).zip(claims) {
             match claim {
-                Claim::Granted { lease, unclear } => {
+                Claim::Granted { lease, lost } => {
                     all.granted.push(lease);
-                    all.unclear |= unclear;
+                    all.lost.extend(lost.map(|first| (index, first)));
                 }
                 Claim::Earlier(found) => all.earlier.push((index, found)),
             }
@@ -159,7 +157,7 @@ impl Claims {
     }
 
     fn are_as_hoped(&self, message: &Accepted) -> bool {
-        !self.unclear && self.granted == message.hoped_for()
+        self.lost.is_empty() && self.granted == message.hoped_for()
     }
 }
 
@@ -186,15 +184,19 @@ impl Accepted {
         (0u16..).zip(&self.envelope.recipients).map(first).collect()
     }
 
+    /// A recipient for whom nothing was tried yet.
+    pub(super) fn record(&self, recipient: u16) -> Option<DeliveryRecord> {
+        let address = self.envelope.recipients.get(usize::from(recipient))?;
+        let mut record = DeliveryRecord::new(address.clone());
+        record.first = self.lost.get(&recipient).cloned();
+        Some(record)
+    }
+
     /// The delivery that a lease is for; nothing is known of its domain yet.
     pub(super) fn delivery(&self, lease: Lease) -> Option<Delivery> {
-        let recipient = self
-            .envelope
-            .recipients
-            .get(usize::from(lease.delivery.recipient))?;
-        let profile = self.profile(recipient.domain());
-        let evidence = Evidence::new(recipient.domain().clone(), profile, self.facts());
-        let record = DeliveryRecord::new(recipient.clone());
+        let record = self.record(lease.delivery.recipient)?;
+        let domain = record.recipient.domain();
+        let evidence = Evidence::new(domain.clone(), self.profile(domain), self.facts());
         Some(Delivery {
             lease,
             log: self.log.clone(),

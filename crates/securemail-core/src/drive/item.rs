@@ -64,6 +64,13 @@ pub(super) struct DeliveryRecord {
     pub delay_told: bool,
     /// The operator was called: something is wrong that an attack would look like.
     pub alarmed: bool,
+    /// The first delivery of its submission, where attempts at that were lost: what is done once for
+    /// both has its id from that one.
+    #[serde(default)]
+    pub first: Option<DeliveryKey>,
+    /// The vault may have it.
+    #[serde(default)]
+    pub deposited: bool,
 }
 
 impl DeliveryRecord {
@@ -75,6 +82,8 @@ impl DeliveryRecord {
             rounds: 0,
             delay_told: false,
             alarmed: false,
+            first: None,
+            deposited: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! From what a sender handed in to what is delivered: screened, hashed, given its trace, signed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Relay;
@@ -12,8 +12,8 @@ use crate::ledger::Log;
 use crate::mail::{self, HeaderView, Protocol, TlsSession, Trace};
 use crate::route::MessageFacts;
 use crate::vocab::{
-    Account, Address, Concat, Content, Demands, DnsName, EnhancedStatus, Envelope, Profile,
-    QueueId, Reply, RequireTls, Tenant, UnixTime, sha256,
+    Account, Address, Concat, Content, DeliveryKey, Demands, DnsName, EnhancedStatus, Envelope,
+    Profile, QueueId, Reply, RequireTls, Tenant, UnixTime, sha256,
 };
 
 /// A message as a session took it in.
@@ -65,6 +65,9 @@ pub(super) struct Accepted {
     pub header: ItemHeader,
     /// Its envelope, for the evidence.
     pub envelope: Envelope,
+    /// Recipients of whom an earlier attempt at the same submission was lost, with the delivery that
+    /// was the first.
+    pub lost: BTreeMap<u16, DeliveryKey>,
     /// With our trace, not signed: what is sealed if the message must wait.
     pub content: Arc<dyn Content>,
     /// Signed; `None` where signing failed, and then the message waits.
@@ -167,7 +170,8 @@ impl Relay {
         })
     }
 
-    /// Makes a screened message ready to go out: its trace in front, signed.
+    /// Makes a screened message ready to go out: its trace in front, signed; marked as a possible
+    /// duplicate where an earlier attempt at it was lost.
     ///
     /// # Errors
     /// The reply for the sender, where the message itself cannot be signed. A key that cannot be used
@@ -175,7 +179,7 @@ impl Relay {
     pub(super) async fn prepare(
         &self,
         screened: &Screened,
-        possible_duplicate: bool,
+        lost: BTreeMap<u16, DeliveryKey>,
     ) -> Result<Accepted, Reply> {
         let Screened {
             tenant,
@@ -204,7 +208,7 @@ impl Relay {
                 group: Some(group.as_str()),
             }),
             recipients: &envelope.recipients,
-            possible_duplicate,
+            possible_duplicate: !lost.is_empty(),
         };
         let demands = Demands {
             smtp_utf8: demands.smtp_utf8
@@ -239,6 +243,7 @@ impl Relay {
             log: log.clone(),
             header,
             envelope: envelope.clone(),
+            lost,
             content,
             signed,
         })

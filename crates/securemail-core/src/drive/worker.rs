@@ -10,6 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::Relay;
 use super::deliver::{Delivery, Outgoing};
+use super::gate::LeasedDot;
 use super::item::{DeliveryRecord, ItemHeader};
 use crate::StoreError;
 use crate::backend::{
@@ -19,7 +20,7 @@ use crate::backend::{
 use crate::route::AttemptEvidence;
 use crate::vocab::{Content, UnixTime};
 
-/// An attempt of the worker is never called off.
+/// An attempt at our own mail is never called off, and a second copy of it harms nobody.
 #[derive(Debug)]
 pub(super) struct AlwaysOpen;
 
@@ -177,8 +178,7 @@ impl Relay {
         };
         let (content, delivery) = match self.gather((class, &header), &lease, &record).await {
             Ok(ready) => ready,
-            // Nothing was tried: that is written down, or the lapsed lease would say that the peer may
-            // have the message.
+            // Nothing was tried: it waits its time, rather than the rest of its lease.
             Err(error) => {
                 tracing::warn!(queue_id = %key, %error, "cannot be tried now; it waits");
                 let due = self.now().plus(self.settings.own_fault_retry);
@@ -260,7 +260,8 @@ impl Relay {
             signed,
             demands: header.demands,
         };
-        let gate: Arc<dyn FinalDot> = Arc::new(AlwaysOpen);
+        let spool = self.parts.spool.clone();
+        let gate: Arc<dyn FinalDot> = Arc::new(LeasedDot::new(spool, delivery.lease.clone()));
         let result = self.run_round(&outgoing, vec![delivery], &gate).await;
         self.learn(&result).await;
         for (delivery, verdict) in result {

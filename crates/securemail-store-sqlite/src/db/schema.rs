@@ -167,6 +167,19 @@ CREATE TABLE tls_received (
 ) STRICT;
 CREATE INDEX tls_received_day ON tls_received (domain, day);
 ",
+    "
+-- A final dot may have left, and nobody said how that ended. Of older leases nobody knows.
+ALTER TABLE deliveries ADD COLUMN dot INTEGER NOT NULL DEFAULT 0;
+UPDATE deliveries SET dot = 1 WHERE state = 2 AND leased IS NOT NULL;
+",
+    "
+-- The first delivery of its submission, where attempts were lost.
+ALTER TABLE deliveries ADD COLUMN first_queue BLOB;
+ALTER TABLE deliveries ADD COLUMN first_recipient INTEGER;
+-- Which process leased it. Leases of queued deliveries are found apart from those that wait.
+ALTER TABLE deliveries ADD COLUMN holder INTEGER;
+CREATE INDEX deliveries_leased ON deliveries (leased) WHERE state = 2 AND leased IS NOT NULL;
+",
 ];
 
 /// Wrapped keys. A row is never deleted and never moved: erasing overwrites the key in its place with

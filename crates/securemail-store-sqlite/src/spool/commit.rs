@@ -103,10 +103,10 @@ fn write_delivery(
     };
     // The fence and the resubmission key of an intent stay.
     let sql = "INSERT INTO deliveries (tenant, queue, recipient, state, fence, since, leased, due,
-                   resubmission, sealed_state)
-               VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9)
+                   resubmission, sealed_state, dot)
+               VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10)
                ON CONFLICT DO UPDATE SET state = excluded.state, since = excluded.since,
-                   leased = excluded.leased, due = excluded.due, ended = NULL,
+                   leased = excluded.leased, due = excluded.due, dot = excluded.dot, ended = NULL,
                    resubmission = coalesce(resubmission, excluded.resubmission),
                    sealed_state = excluded.sealed_state";
     db.prepare_cached(sql)?.execute(params![
@@ -119,6 +119,7 @@ fn write_delivery(
         due.map(millis),
         new.resubmission.as_ref().map(|key| key.0.as_bytes()),
         new.sealed_state,
+        new.due == Due::InFlight,
     ])?;
     Ok(())
 }

@@ -9,37 +9,42 @@ use super::row::{Found, column_of, end, find};
 use crate::audit;
 use crate::db::{DAY, DbResult, millis, number};
 
-/// Grants `intent` until `until`, or says what stands in its way.
+/// Grants `intent` to `holder` until `until`, or says what stands in its way.
 pub(super) fn claim(
     db: &Connection,
     intent: &Intent,
     now: UnixTime,
-    until: UnixTime,
+    (until, holder): (UnixTime, i64),
 ) -> DbResult<Claim> {
     let key = &intent.delivery;
     let own = find(db, key)?;
-    let mut unclear = false;
+    let mut lost = None;
     if let Some(own) = &own {
         let again = own.ran_out(now) || own.state == DeliveryState::Released;
         if !again {
             return Ok(Claim::Earlier(own.earlier(key.clone())));
         }
-        unclear = own.ran_out(now);
+        lost = own.ran_out(now).then(|| own.first_of(key));
     }
     if let Some((other, found)) = standing(db, intent, now)? {
         if !found.ran_out(now) {
             return Ok(Claim::Earlier(found.earlier(other)));
         }
-        unclear = true;
+        lost = Some(found.first_of(&other));
         // Whoever held it comes too late: one is granted at a time.
         end(db, &other, DeliveryState::Released, now)?;
     }
     let fence = own.map_or(1, |own| own.fence.saturating_add(1));
-    write(db, intent, fence, (now, until))?;
+    let lease = Lease {
+        delivery: key.clone(),
+        fence,
+    };
+    write(db, intent, (fence, holder), (now, until))?;
+    if let Some(first) = &lost {
+        name_first(db, key, first)?;
+    }
     audit::append(db, &key.tenant, &intent.events)?;
-    let delivery = key.clone();
-    let lease = Lease { delivery, fence };
-    Ok(Claim::Granted { lease, unclear })
+    Ok(Claim::Granted { lease, lost })
 }
 
 /// The newest delivery of the same submission that stands in the way.
@@ -82,13 +87,14 @@ fn standing(
 fn write(
     db: &Connection,
     intent: &Intent,
-    fence: u64,
+    (fence, holder): (u64, i64),
     (now, until): (UnixTime, UnixTime),
 ) -> DbResult<()> {
     let key = &intent.delivery;
     let sql = "INSERT OR REPLACE INTO deliveries
-                   (tenant, queue, recipient, state, fence, since, leased, resubmission, sealed_state)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, x'')";
+                   (tenant, queue, recipient, state, fence, since, leased, resubmission, holder,
+                    sealed_state)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, x'')";
     db.prepare_cached(sql)?.execute(params![
         key.tenant.as_str(),
         key.queue.as_bytes(),
@@ -98,6 +104,21 @@ fn write(
         millis(now),
         millis(until),
         intent.resubmission.as_ref().map(|key| key.0.as_bytes()),
+        holder,
+    ])?;
+    Ok(())
+}
+
+/// Remembers the first delivery of a submission, of which attempts were lost.
+fn name_first(db: &Connection, key: &DeliveryKey, first: &DeliveryKey) -> DbResult<()> {
+    let sql = "UPDATE deliveries SET first_queue = ?4, first_recipient = ?5
+               WHERE tenant = ?1 AND queue = ?2 AND recipient = ?3";
+    db.prepare_cached(sql)?.execute(params![
+        key.tenant.as_str(),
+        key.queue.as_bytes(),
+        key.recipient,
+        first.queue.as_bytes(),
+        first.recipient,
     ])?;
     Ok(())
 }

@@ -6,17 +6,17 @@ use securemail_core::backend::{DeliveryState, Due, Lease, Leased, Settlement};
 use securemail_core::vocab::{DeliveryKey, QueueId, UnixTime};
 
 use super::row::{Found, class_of, column_of, end, find, held};
-use crate::db::{DbResult, fence_of, millis, moment_of, name_of, number};
+use crate::db::{DbResult, fence_of, millis, name_of, number};
 
-/// Leases what is due, the longest due first.
+/// Leases what is due to `holder`, the longest due first.
 pub(super) fn lease_due(
     db: &Connection,
     now: UnixTime,
-    until: UnixTime,
+    (until, holder): (UnixTime, i64),
     limit: usize,
 ) -> DbResult<Vec<Leased>> {
     let due = read_due(db, now, limit)?;
-    let sql = "UPDATE deliveries SET fence = ?4, leased = ?5, due = ?5
+    let sql = "UPDATE deliveries SET fence = ?4, leased = ?5, due = ?5, holder = ?6
                WHERE tenant = ?1 AND queue = ?2 AND recipient = ?3";
     let mut write = db.prepare_cached(sql)?;
     for leased in &due {
@@ -26,7 +26,8 @@ pub(super) fn lease_due(
             delivery.queue.as_bytes(),
             delivery.recipient,
             number(*fence),
-            millis(until)
+            millis(until),
+            holder
         ])?;
     }
     Ok(due)
@@ -34,7 +35,7 @@ pub(super) fn lease_due(
 
 /// What is due, with the fence that its lease will have.
 fn read_due(db: &Connection, now: UnixTime, limit: usize) -> DbResult<Vec<Leased>> {
-    let sql = "SELECT d.tenant, d.queue, d.recipient, d.fence, d.leased, d.sealed_state,
+    let sql = "SELECT d.tenant, d.queue, d.recipient, d.fence, d.dot, d.sealed_state,
                       i.class, i.sealed_header
                FROM deliveries d JOIN items i USING (tenant, queue)
                WHERE d.due <= ?1 ORDER BY d.due LIMIT ?2";
@@ -50,14 +51,26 @@ fn read_due(db: &Connection, now: UnixTime, limit: usize) -> DbResult<Vec<Leased
         let fence = fence_of(row.get(3)?)?.saturating_add(1);
         due.push(Leased {
             lease: Lease { delivery, fence },
-            // A lease that was settled is gone; one that stands ran out without a result.
-            unsettled: moment_of(row.get(4)?)?.is_some(),
+            unsettled: row.get(4)?,
             sealed_state: row.get(5)?,
             class: class_of(row.get(6)?)?,
             sealed_header: row.get(7)?,
         });
     }
     Ok(due)
+}
+
+/// Writes down that a final dot may leave under this lease.
+pub(super) fn open_dot(db: &Connection, lease: &Lease) -> DbResult<()> {
+    held(db, lease)?;
+    let key = &lease.delivery;
+    let sql = "UPDATE deliveries SET dot = 1 WHERE tenant = ?1 AND queue = ?2 AND recipient = ?3";
+    db.prepare_cached(sql)?.execute(params![
+        key.tenant.as_str(),
+        key.queue.as_bytes(),
+        key.recipient
+    ])?;
+    Ok(())
 }
 
 pub(super) fn renew(db: &Connection, lease: &Lease, until: UnixTime) -> DbResult<()> {
@@ -151,7 +164,8 @@ fn defer(
     };
     // A wake that came while the attempt ran is not lost.
     let due = planned.into_iter().chain(found.woken).min();
-    update(db, key, "leased = NULL, woken = ?4, due = ?5", (None, due))
+    let columns = "leased = NULL, dot = 0, woken = ?4, due = ?5";
+    update(db, key, columns, (None, due))
 }
 
 /// Erases content and header of an item of which nothing is left to deliver.

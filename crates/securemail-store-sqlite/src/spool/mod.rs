@@ -30,10 +30,11 @@ impl Spool for SqliteStore {
         now: UnixTime,
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
+        let holder = self.holder.column();
         self.writer
             .call(Class::Admit, move |db| {
                 let until = now.plus(lease);
-                let claim = |intent| intend::claim(db, intent, now, until);
+                let claim = |intent| intend::claim(db, intent, now, (until, holder));
                 intents.iter().map(claim).collect()
             })
             .await
@@ -59,10 +60,18 @@ impl Spool for SqliteStore {
         if limit == 0 || !any.await? {
             return Ok(Vec::new());
         }
+        let holder = self.holder.column();
         self.writer
             .call(Class::Settle, move |db| {
-                lease::lease_due(db, now, now.plus(lease), limit)
+                lease::lease_due(db, now, (now.plus(lease), holder), limit)
             })
+            .await
+    }
+
+    async fn open_dot(&self, lease: &Lease) -> Result<(), StoreError> {
+        let lease = lease.clone();
+        self.writer
+            .call(Class::Settle, move |db| lease::open_dot(db, &lease))
             .await
     }
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use securemail_core::StoreError;
 use securemail_core::backend::{DeliveryState, Earlier, ItemClass, Lease};
-use securemail_core::vocab::{DeliveryKey, UnixTime};
+use securemail_core::vocab::{DeliveryKey, QueueId, UnixTime};
 
 use crate::db::{DbResult, fence_of, moment_of, number};
 
@@ -13,12 +13,19 @@ pub(super) struct Found {
     pub(super) fence: u64,
     pub(super) leased: Option<UnixTime>,
     pub(super) woken: Option<UnixTime>,
+    /// The first delivery of its submission, where attempts were lost.
+    pub(super) first: Option<DeliveryKey>,
 }
 
 impl Found {
     /// Intended, and its lease ended without a result.
     pub(super) fn ran_out(&self, now: UnixTime) -> bool {
         self.state == DeliveryState::Intended && self.leased.is_none_or(|until| until <= now)
+    }
+
+    /// The first delivery of its submission; `key` is its own.
+    pub(super) fn first_of(&self, key: &DeliveryKey) -> DeliveryKey {
+        self.first.as_ref().unwrap_or(key).clone()
     }
 
     pub(super) fn earlier(&self, delivery: DeliveryKey) -> Earlier {
@@ -29,7 +36,7 @@ impl Found {
 
 /// The delivery, if it is known.
 pub(super) fn find(db: &Connection, key: &DeliveryKey) -> DbResult<Option<Found>> {
-    let sql = "SELECT state, fence, leased, woken FROM deliveries
+    let sql = "SELECT state, fence, leased, woken, first_queue, first_recipient FROM deliveries
                WHERE tenant = ?1 AND queue = ?2 AND recipient = ?3";
     let mut found = db.prepare_cached(sql)?;
     let mut rows = found.query(params![
@@ -40,7 +47,13 @@ pub(super) fn find(db: &Connection, key: &DeliveryKey) -> DbResult<Option<Found>
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
+    let first: (Option<[u8; 16]>, Option<u16>) = (row.get(4)?, row.get(5)?);
     Ok(Some(Found {
+        first: first.0.zip(first.1).map(|(queue, recipient)| DeliveryKey {
+            tenant: key.tenant.clone(),
+            queue: QueueId::from_bytes(queue),
+            recipient,
+        }),
         state: state_of(row.get(0)?)?,
         fence: fence_of(row.get(1)?)?,
         leased: moment_of(row.get(2)?)?,
@@ -62,7 +75,7 @@ pub(super) fn end(
     state: DeliveryState,
     now: UnixTime,
 ) -> DbResult<()> {
-    let sql = "UPDATE deliveries SET state = ?4, ended = ?5, leased = NULL, due = NULL,
+    let sql = "UPDATE deliveries SET state = ?4, ended = ?5, leased = NULL, dot = 0, due = NULL,
                    woken = NULL, sealed_state = x''
                WHERE tenant = ?1 AND queue = ?2 AND recipient = ?3";
     db.prepare_cached(sql)?.execute(params![

@@ -80,9 +80,9 @@ pub(super) async fn intend(spool: &dyn Spool, intent: Intent, secs: u64) -> Clai
 }
 
 #[track_caller]
-pub(super) fn granted(claim: Claim) -> (Lease, bool) {
+pub(super) fn granted(claim: Claim) -> (Lease, Option<DeliveryKey>) {
     match claim {
-        Claim::Granted { lease, unclear } => (lease, unclear),
+        Claim::Granted { lease, lost } => (lease, lost),
         Claim::Earlier(earlier) => panic!("S2: not granted: {earlier:?}"),
     }
 }

@@ -26,9 +26,11 @@ mod deliveries;
 pub mod directory;
 pub mod domain_memory;
 pub mod keys;
+mod open_dot;
 pub mod pickups;
 pub mod spool;
 pub mod vault;
+mod wakes;
 
 use std::future::Future;
 use std::sync::Arc;

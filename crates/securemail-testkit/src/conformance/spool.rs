@@ -13,6 +13,10 @@ use super::deliveries::{
     MINUTE, at, commit, deferred, delivery, due, earlier, event, granted, intend, intent, item,
     key, settle, state, submission,
 };
+pub use super::open_dot::{
+    s12_a_lease_without_a_dot_leaves_no_doubt, s12_an_open_dot_is_known_until_it_is_settled,
+};
+pub use super::wakes::{a_wake_during_an_attempt_is_kept, woken_is_due};
 use super::{NOW, Pattern, bytes, tenant};
 
 /// Makes one test for each clause of the contract of `Spool`.
@@ -23,7 +27,7 @@ macro_rules! spool_conformance {
             s1_granted_is_durable,
             s2_one_submission_is_granted_at_a_time,
             s2_what_ended_without_promise_does_not_stand_in_the_way,
-            s2_a_lost_attempt_is_granted_again_as_unclear,
+            s2_a_lost_attempt_is_granted_again_and_named,
             s2_a_day_later_it_is_another_submission,
             s3_committed_is_durable,
             s3_large_content_is_durable,
@@ -37,6 +41,8 @@ macro_rules! spool_conformance {
             s9_a_second_commit_changes_nothing,
             s10_full_changes_nothing_and_outcomes_fit,
             s11_the_oldest_is_the_one_queued_for_longest,
+            s12_an_open_dot_is_known_until_it_is_settled,
+            s12_a_lease_without_a_dot_leaves_no_doubt,
             deferred_is_due_again_with_its_new_state,
             woken_is_due,
             a_wake_during_an_attempt_is_kept,
@@ -94,7 +100,7 @@ pub async fn s1_granted_is_durable(harness: &impl SpoolHarness) {
 
 /// **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
 /// the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
-/// whose lease ran out without a result is granted again, marked `unclear`.
+/// whose lease ran out without a result is granted again, with the first that was `lost` so.
 pub async fn s2_one_submission_is_granted_at_a_time(harness: &impl SpoolHarness) {
     let SpoolWithLog { spool, .. } = harness.fresh().await;
     let intents = vec![intent(1, Some(7)), intent(2, Some(7)), intent(3, Some(8))];
@@ -138,12 +144,12 @@ pub async fn s2_one_submission_is_granted_at_a_time(harness: &impl SpoolHarness)
 
 /// **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
 /// the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
-/// whose lease ran out without a result is granted again, marked `unclear`.
+/// whose lease ran out without a result is granted again, with the first that was `lost` so.
 pub async fn s2_what_ended_without_promise_does_not_stand_in_the_way(harness: &impl SpoolHarness) {
     let SpoolWithLog { spool, .. } = harness.fresh().await;
     for (n, ended) in [(1, Settlement::Bounced), (2, Settlement::Released)] {
-        let (lease, unclear) = granted(intend(&*spool, intent(n, Some(7)), 0).await);
-        assert!(!unclear, "S2: a known end is clear");
+        let (lease, lost) = granted(intend(&*spool, intent(n, Some(7)), 0).await);
+        assert_eq!(lost, None, "S2: a known end is clear");
         spool
             .settle(&lease, ended, vec![], NOW)
             .await
@@ -166,13 +172,13 @@ pub async fn s2_what_ended_without_promise_does_not_stand_in_the_way(harness: &i
 
 /// **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
 /// the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
-/// whose lease ran out without a result is granted again, marked `unclear`.
-pub async fn s2_a_lost_attempt_is_granted_again_as_unclear(harness: &impl SpoolHarness) {
+/// whose lease ran out without a result is granted again, with the first that was `lost` so.
+pub async fn s2_a_lost_attempt_is_granted_again_and_named(harness: &impl SpoolHarness) {
     let SpoolWithLog { spool, .. } = harness.fresh().await;
-    let (lost, _) = granted(intend(&*spool, intent(1, Some(7)), 0).await);
-    let (_, unclear) = granted(intend(&*spool, intent(2, Some(7)), 61).await);
-    assert!(unclear, "S2: not marked");
-    let late = spool.settle(&lost, Settlement::Sent, vec![], at(62)).await;
+    let (late, _) = granted(intend(&*spool, intent(1, Some(7)), 0).await);
+    let (_, lost) = granted(intend(&*spool, intent(2, Some(7)), 61).await);
+    assert_eq!(lost, Some(key(1)), "S2: not named");
+    let late = spool.settle(&late, Settlement::Sent, vec![], at(62)).await;
     assert!(
         matches!(late, Err(StoreError::LeaseLost)),
         "S2: two hold it: {late:?}"
@@ -183,23 +189,32 @@ pub async fn s2_a_lost_attempt_is_granted_again_as_unclear(harness: &impl SpoolH
         (key(2), DeliveryState::Intended),
         "S2: the newer stands"
     );
+    // However often: what the first left behind is the first's.
+    let (lease, lost) = granted(intend(&*spool, intent(3, Some(7)), 130).await);
+    assert_eq!(lost, Some(key(1)), "S2: not the first");
+    settle(&*spool, &lease, Settlement::Bounced).await;
+    let (_, lost) = granted(intend(&*spool, intent(5, Some(7)), 140).await);
+    assert_eq!(lost, None, "S2: a known end is clear");
     // The same delivery likewise.
     granted(intend(&*spool, intent(4, None), 0).await);
-    let (lease, unclear) = granted(intend(&*spool, intent(4, None), 61).await);
-    assert!(unclear && lease.fence > 1, "S2: the same delivery again");
+    let (lease, lost) = granted(intend(&*spool, intent(4, None), 61).await);
+    assert!(
+        lost == Some(key(4)) && lease.fence > 1,
+        "S2: the same delivery again"
+    );
 }
 
 /// **S2** Of several intents with one resubmission key, within 24 hours, one is granted at a time;
 /// the others get `Earlier`. One that ended `Bounced` or `Released` does not stand in the way; one
-/// whose lease ran out without a result is granted again, marked `unclear`.
+/// whose lease ran out without a result is granted again, with the first that was `lost` so.
 pub async fn s2_a_day_later_it_is_another_submission(harness: &impl SpoolHarness) {
     const DAY: u64 = 24 * 3600;
     let SpoolWithLog { spool, .. } = harness.fresh().await;
     let (lease, _) = granted(intend(&*spool, intent(1, Some(7)), 0).await);
     settle(&*spool, &lease, Settlement::Sent).await;
     earlier(intend(&*spool, intent(2, Some(7)), DAY - 1).await);
-    let (_, unclear) = granted(intend(&*spool, intent(3, Some(7)), DAY).await);
-    assert!(!unclear, "S2: after a day it is clear");
+    let (_, lost) = granted(intend(&*spool, intent(3, Some(7)), DAY).await);
+    assert_eq!(lost, None, "S2: after a day it is clear");
 }
 
 /// **S3** When `commit` returns `Ok`, the item, its deliveries and its content survive the loss of
@@ -315,8 +330,8 @@ pub async fn s5_a_lease_that_ran_out_is_due_again(harness: &impl SpoolHarness) {
     let second = due(&*spool, 60).await;
     assert_eq!(second.len(), 1, "S5: lost with its lease");
     assert!(
-        !first[0].unsettled && second[0].unsettled,
-        "S5: an attempt may have reached the peer"
+        !first[0].unsettled && !second[0].unsettled,
+        "S5: no dot was opened"
     );
     assert!(
         second[0].lease.fence > first[0].lease.fence,
@@ -573,44 +588,6 @@ pub async fn deferred_is_due_again_with_its_new_state(harness: &impl SpoolHarnes
         .settle(&lease, deferred(Due::At(NOW)), vec![], NOW)
         .await;
     assert!(matches!(nothing, Err(StoreError::NotFound)), "{nothing:?}");
-}
-
-/// `wake` makes a queued delivery due, and only such.
-pub async fn woken_is_due(harness: &impl SpoolHarness) {
-    let SpoolWithLog { spool, .. } = harness.fresh().await;
-    commit(&*spool, 1, Due::WhenWoken).await;
-    assert!(
-        due(&*spool, 1_000_000).await.is_empty(),
-        "due without a wake"
-    );
-    spool.wake(&key(1), at(5)).await.expect("wake");
-    assert!(due(&*spool, 4).await.is_empty(), "due too early");
-    let leased = due(&*spool, 5).await;
-    settle(&*spool, &leased[0].lease, Settlement::Sent).await;
-    for n in [1, 9] {
-        let ended = spool.wake(&key(n), at(6)).await;
-        assert!(matches!(ended, Err(StoreError::NotFound)), "{ended:?}");
-    }
-    assert!(
-        due(&*spool, 1_000_000).await.is_empty(),
-        "woken after its end"
-    );
-}
-
-/// A wake that comes while an attempt runs is not lost when that is settled.
-pub async fn a_wake_during_an_attempt_is_kept(harness: &impl SpoolHarness) {
-    let SpoolWithLog { spool, .. } = harness.fresh().await;
-    commit(&*spool, 1, Due::At(at(0))).await;
-    let leased = due(&*spool, 0).await;
-    spool.wake(&key(1), at(5)).await.expect("wake");
-    settle(&*spool, &leased[0].lease, deferred(Due::WhenWoken)).await;
-    let again = due(&*spool, 5).await;
-    assert_eq!(again.len(), 1, "the wake was lost");
-    settle(&*spool, &again[0].lease, deferred(Due::WhenWoken)).await;
-    assert!(
-        due(&*spool, 1_000_000).await.is_empty(),
-        "one wake, one time"
-    );
 }
 
 /// A renewed lease lasts until then.

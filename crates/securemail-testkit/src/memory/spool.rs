@@ -46,11 +46,15 @@ struct Item {
 struct Delivery {
     state: DeliveryState,
     resubmission: Option<ResubmissionKey>,
+    /// The first delivery of its submission, where attempts were lost.
+    first: Option<DeliveryKey>,
     /// When it was intended or committed.
     since: UnixTime,
     fence: u64,
     /// Until when it is leased; stays when the lease runs out, and goes when it is settled.
     leased: Option<UnixTime>,
+    /// A final dot may have left, and nobody said how that ended.
+    open: bool,
     /// When it is to be tried; while it is leased, when that lease ends.
     due: Option<UnixTime>,
     /// What `wake` asked for while it was leased.
@@ -115,19 +119,19 @@ impl State {
     /// Grants an intent, or says what stands in its way.
     fn claim(&mut self, intent: &Intent, now: UnixTime, until: UnixTime) -> Claim {
         let key = &intent.delivery;
-        let mut unclear = false;
+        let mut lost = None;
         if let Some(own) = self.deliveries.get(key) {
             let again = own.ran_out(now) || own.state == DeliveryState::Released;
             if !again {
                 return Claim::Earlier(own.earlier(key));
             }
-            unclear = own.ran_out(now);
+            lost = own.ran_out(now).then(|| own.first_of(key));
         }
         if let Some((other, found)) = self.standing(intent, now) {
             if !found.ran_out(now) {
                 return Claim::Earlier(found.earlier(&other));
             }
-            unclear = true;
+            lost = Some(found.first_of(&other));
             // Whoever held it comes too late: one is granted at a time.
             if let Some(old) = self.deliveries.get_mut(&other) {
                 old.end(DeliveryState::Released, now);
@@ -142,9 +146,11 @@ impl State {
             Delivery {
                 state: DeliveryState::Intended,
                 resubmission: intent.resubmission,
+                first: lost.clone(),
                 since: now,
                 fence,
                 leased: Some(until),
+                open: false,
                 due: None,
                 woken: None,
                 sealed: Vec::new(),
@@ -153,7 +159,7 @@ impl State {
         );
         let delivery = key.clone();
         let lease = Lease { delivery, fence };
-        Claim::Granted { lease, unclear }
+        Claim::Granted { lease, lost }
     }
 
     /// The newest delivery of the same submission that stands in the way.
@@ -194,6 +200,7 @@ impl State {
         let old = self.deliveries.remove(&key);
         let fence = old.as_ref().map_or(0, |d| d.fence);
         let leased = old.as_ref().and_then(|d| d.leased);
+        let first = old.as_ref().and_then(|d| d.first.clone());
         let (leased, due) = match new.due {
             Due::At(due) => (None, Some(due)),
             Due::InFlight => (leased, leased),
@@ -202,9 +209,11 @@ impl State {
         let delivery = Delivery {
             state: DeliveryState::Queued,
             resubmission: old.and_then(|d| d.resubmission).or(new.resubmission),
+            first,
             since: now,
             fence,
             leased,
+            open: new.due == Due::InFlight,
             due,
             woken: None,
             sealed: new.sealed_state,
@@ -234,6 +243,11 @@ impl Delivery {
         self.state == DeliveryState::Intended && self.leased.is_none_or(|until| until <= now)
     }
 
+    /// The first delivery of its submission; `key` is its own.
+    fn first_of(&self, key: &DeliveryKey) -> DeliveryKey {
+        self.first.as_ref().unwrap_or(key).clone()
+    }
+
     fn earlier(&self, key: &DeliveryKey) -> Earlier {
         Earlier {
             delivery: key.clone(),
@@ -244,6 +258,7 @@ impl Delivery {
     fn end(&mut self, state: DeliveryState, now: UnixTime) {
         self.state = state;
         self.leased = None;
+        self.open = false;
         self.due = None;
         self.woken = None;
         self.sealed = Vec::new();
@@ -266,6 +281,7 @@ impl Delivery {
         let woken = self.woken.take();
         self.due = planned.into_iter().chain(woken).min();
         self.leased = None;
+        self.open = false;
         Ok(())
     }
 }
@@ -343,7 +359,7 @@ impl Spool for MemorySpool {
             let Some(item) = items.get(&(key.tenant.clone(), key.queue)) else {
                 continue;
             };
-            let unsettled = delivery.leased.is_some();
+            let unsettled = delivery.open;
             delivery.fence = delivery.fence.saturating_add(1);
             delivery.leased = Some(now.plus(lease));
             delivery.due = delivery.leased;
@@ -359,6 +375,11 @@ impl Spool for MemorySpool {
             });
         }
         Ok(leased)
+    }
+
+    async fn open_dot(&self, lease: &Lease) -> Result<(), StoreError> {
+        lock(&self.state).held(lease)?.open = true;
+        Ok(())
     }
 
     async fn renew(&self, lease: &Lease, now: UnixTime, more: Duration) -> Result<(), StoreError> {

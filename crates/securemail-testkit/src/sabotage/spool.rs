@@ -40,6 +40,8 @@ pub enum SpoolFault {
     S10,
     /// As if nothing were queued.
     S11,
+    /// That a final dot may have left is not written down.
+    S12,
 }
 
 /// A spool in memory that breaks one clause.
@@ -106,7 +108,7 @@ impl Spool for SabotagedSpool {
                     delivery: intent.delivery,
                     fence: 1,
                 },
-                unclear: false,
+                lost: None,
             });
             return Ok(granted.collect());
         }
@@ -151,6 +153,13 @@ impl Spool for SabotagedSpool {
             _ => lease,
         };
         self.inner.lease_due(now, lease, limit).await
+    }
+
+    async fn open_dot(&self, lease: &Lease) -> Result<(), StoreError> {
+        if self.fault == SpoolFault::S12 {
+            return Ok(());
+        }
+        self.inner.open_dot(lease).await
     }
 
     async fn renew(&self, lease: &Lease, now: UnixTime, more: Duration) -> Result<(), StoreError> {

@@ -130,7 +130,8 @@ pub struct RouteSection {
     pub hold_for: Span,
     /// How long an unsigned list of mail servers must have been the same; `0s`: not at all.
     pub stable_for: Span,
-    /// How soon another process goes on with an attempt whose process died.
+    /// How soon another process goes on with an attempt whose process hangs. Where it ended, the next
+    /// one goes on at once.
     pub attempt_lease: Span,
     /// Networks in which an MX may lie although they are not public: for laboratories.
     pub allow_networks: Vec<String>,

@@ -157,19 +157,20 @@ impl PickupService {
             &seal::wrap::vault_context(key),
             &*self.parts.entropy,
         )?;
-        match self
-            .parts
-            .vault
-            .store(key, pickup.facts().expires, &sealed)
-            .await
-        {
+        let vault = &self.parts.vault;
+        let digest = match vault.store(key, pickup.facts().expires, &sealed).await {
+            Ok(()) => sha256(&*deposit.content).await?,
             // An object that is there already is whole (contract V2) and under the same key, which the
-            // record has kept since before it was stored.
-            Ok(()) | Err(StoreError::AlreadyExists) => {}
+            // record has kept since before it was stored. Its trace may be that of an earlier attempt.
+            Err(StoreError::AlreadyExists) => {
+                let there = vault.open(key).await?;
+                let context = seal::wrap::vault_context(key);
+                sha256(&*seal::open(&there, &content_key, &context).await?).await?
+            }
             Err(error) => return Err(error.into()),
-        }
+        };
         let now = self.now();
-        let mut happened = vec![Happened::Deposited(sha256(&*deposit.content).await?)];
+        let mut happened = vec![Happened::Deposited(digest)];
         if pickup.phone().is_none() {
             happened.push(Happened::NumberMissing);
         }
