@@ -24,8 +24,15 @@ impl ReportClient {
     }
 
     async fn send(&self, to: &HttpsUri, report: Bytes) -> Result<(), PostError> {
-        let addresses = self.0.addresses(to.host()).await.map_err(of_fetch)?;
-        let client = self.0.client(to.host(), &addresses).map_err(of_fetch)?;
+        let addresses = self
+            .0
+            .addresses(to.host())
+            .await
+            .map_err(|error| of_fetch(&error))?;
+        let client = self
+            .0
+            .client(to.host(), &addresses)
+            .map_err(|error| of_fetch(&error))?;
         let port = to.port().unwrap_or(self.0.port());
         let url = format!("https://{}:{port}{}", to.host(), to.path());
         let answer = client
@@ -34,7 +41,7 @@ impl ReportClient {
             .body(report)
             .send()
             .await
-            .map_err(|error| of_fetch(crate::policy::cause(&error)))?;
+            .map_err(|error| of_fetch(&crate::policy::cause(&error)))?;
         if answer.status().is_success() {
             Ok(())
         } else {
@@ -52,11 +59,11 @@ impl ReportPoster for ReportClient {
     }
 }
 
-fn of_fetch(error: FetchError) -> PostError {
+fn of_fetch(error: &FetchError) -> PostError {
     match error {
         FetchError::Certificate => PostError::Certificate,
         FetchError::NoAddress => PostError::NoAddress,
-        FetchError::Status(status) => PostError::Status(status),
+        FetchError::Status(status) => PostError::Status(*status),
         _ => PostError::Unreachable,
     }
 }

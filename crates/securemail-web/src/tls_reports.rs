@@ -12,7 +12,6 @@ use securemail_core::limits::TLS_REPORT_POST_OCTETS_MAX;
 
 /// A router with one place, `POST /tls-reports`. Publish it as
 /// `_smtp._tls.<domain> TXT "v=TLSRPTv1; rua=https://<host>/tls-reports"`.
-#[must_use]
 pub fn tls_report_router(inbox: Arc<TlsInbox>) -> Router {
     Router::new()
         .route("/tls-reports", post(take))

@@ -301,7 +301,26 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
         metrics = Some(bound);
         tasks.push(serving);
     }
-    tasks.push(tokio::spawn(app.relay.clone().work(until(stopped.clone()))));
+    tasks.extend(in_background(settings, &app, &stopped).await?);
+    Ok(Running {
+        app,
+        submission,
+        web,
+        bounces,
+        metrics,
+        stop,
+        tasks,
+    })
+}
+
+/// Starts what no client asks for: retries, canaries, policies, reports, the sweeper.
+async fn in_background(
+    settings: &Settings,
+    app: &Arc<App>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, Trouble> {
+    let work = app.relay.clone().work(until(stopped.clone()));
+    let mut tasks = vec![tokio::spawn(work)];
     if let Some(canaries) = canaries(settings)? {
         // Once before the first message.
         app.resolver.listen(&canaries).await;
@@ -322,16 +341,8 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
         let stopped = until(stopped.clone());
         tasks.push(tokio::spawn(async move { reporter.work(stopped).await }));
     }
-    tasks.push(tokio::spawn(sweep(app.clone(), stopped)));
-    Ok(Running {
-        app,
-        submission,
-        web,
-        bounces,
-        metrics,
-        stop,
-        tasks,
-    })
+    tasks.push(tokio::spawn(sweep(app.clone(), stopped.clone())));
+    Ok(tasks)
 }
 
 type SmtpListeners = (Vec<Listener>, Option<SocketAddr>);

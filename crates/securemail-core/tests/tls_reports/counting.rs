@@ -106,7 +106,7 @@ async fn nothing_is_counted_where_nobody_reports() {
     let world = World::new().await;
     world.proved("taker.example", HOST, HostScript::takes());
     world.submit(message(&[EVA])).await;
-    assert_eq!(counted(&world).await, [String::new(); 0]);
+    assert!(counted(&world).await.is_empty());
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn a_timeout_of_the_dns_is_nobodys_failure() {
     let failed = Outcome::Failed(LookupFailure::Timeout);
     tlsa(&world, failed, Security::Indeterminate);
     world.submit(message(&[EVA])).await;
-    assert_eq!(counted(&world).await, [String::new(); 0]);
+    assert!(counted(&world).await.is_empty());
 }
 
 #[tokio::test]
