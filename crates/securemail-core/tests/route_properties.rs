@@ -105,6 +105,24 @@ proptest! {
     }
 
     #[test]
+    fn i3_a_lookup_that_fails_is_never_absence(mut world in world(), index in 0usize..3) {
+        let mut unlisted = world.clone();
+        unlisted.mx.0 = Zone::Failing;
+        let (_, decision) = unlisted.decide();
+        let absent = [Rule::Mx07, Rule::Mx08, Rule::Mx11, Rule::Mx12];
+        let denied = matches!(&decision.route, Route::Bounce { rule, .. } if absent.contains(rule));
+        prop_assert!(!denied && !delivers(&decision), "{decision}");
+
+        let Some(host) = world.hosts.get_mut(index) else { return Ok(()) };
+        host.zone = Zone::Secure;
+        host.tlsa = Some((Zone::Failing, Vec::new()));
+        let (_, decision) = world.decide();
+        let Route::Deliver(hops) = &decision.route else { return Ok(()) };
+        let host = HOSTS.get(index).copied().unwrap_or_default();
+        prop_assert!(hops.iter().all(|hop| hop.host.as_str() != host), "{decision}");
+    }
+
+    #[test]
     fn i4_a_host_with_usable_signed_tlsa_records_is_delivered_by_dane_alone(world in world()) {
         let (_, decision) = world.decide();
         let Route::Deliver(hops) = &decision.route else { return Ok(()) };

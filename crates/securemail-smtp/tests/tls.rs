@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::mx::{Cut, Dot, Mx, attempt, handed_over, honest, server_config};
 use common::pem;
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
-use securemail_core::backend::{SessionOutcome, Transport};
+use securemail_core::backend::{Connection, SessionOutcome, Transport};
 use securemail_testkit::ca::TestCa;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -125,7 +125,10 @@ async fn c_12_no_session_is_resumed() {
         let mx = Mx::start_tls(honest(), Cut::default(), config, (ca, issued)).await;
         let transport = mx.transport();
         for _ in 0..3 {
-            let report = transport.attempt(attempt(mx.hop(), Dot::new(true))).await;
+            // A connection that is kept would leave nothing to resume.
+            let mut own = attempt(mx.hop(), Dot::new(true));
+            own.connection = Connection::Own;
+            let report = transport.attempt(own).await;
             assert!(handed_over(&report) > 0);
             assert!(report.proof.is_some());
         }
