@@ -135,9 +135,12 @@ async fn refused(lab: &Lab, hop: Hop, is_expected: impl Fn(&SessionOutcome) -> b
             .iter()
             .all(|r| *r == RecipientOutcome::NotTried)
     );
-    assert!(lab.mail_for(&domain).unwrap().is_empty());
+    // The relay's tests send notices to some of these domains, before or after.
+    let mail = lab.mail_for(&domain).unwrap();
+    let is_ours = |octets: &Vec<u8>| String::from_utf8_lossy(octets).contains("must not leave");
+    assert!(!mail.iter().any(is_ours));
     let log = lab.mail_log().unwrap();
-    assert!(!log.contains(&format!("to=<somebody@{domain}>")), "{log}");
+    assert!(!log.contains(&format!("to=<taker@{domain}>")), "{log}");
 }
 
 fn assert_handed_over(report: &AttemptReport) {
@@ -160,7 +163,7 @@ fn transport(lab: &Lab) -> SmtpTransport {
 
 fn attempt(hop: Hop, message: &str) -> Attempt {
     Attempt {
-        recipients: vec![format!("somebody@{}", hop.domain).parse().unwrap()],
+        recipients: vec![format!("taker@{}", hop.domain).parse().unwrap()],
         hop,
         connection: Connection::Own,
         reverse_path: ReversePath::Mailbox("clinic@sender.test".parse().unwrap()),
