@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::resolver;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::RootCertStore;
 use securemail_core::backend::{PostError, ReportPoster as _};
 use securemail_core::tlsrpt::{HttpsUri, ReportUri};
 use securemail_resolver::{PolicyClient, PolicySettings, ReportClient};
@@ -31,19 +29,7 @@ struct Site {
 
 impl Site {
     async fn start(certificate: &Issued, answer: &'static str) -> Self {
-        let chain: Vec<CertificateDer<'static>> =
-            CertificateDer::pem_slice_iter(certificate.chain_pem.as_bytes())
-                .map(Result::unwrap)
-                .collect();
-        let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = TlsAcceptor::from(certificate.server_config().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let site = Self {
             addr: listener.local_addr().unwrap(),

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{build, nowhere, question, settings, zones};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::RootCertStore;
 use securemail_core::backend::Resolver as _;
 use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
 use securemail_resolver::VantageSettings;
@@ -20,19 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// DNS over TLS in front of the in-process DNS.
 async fn serve(dns: &RunningDns, certificate: &Issued) -> SocketAddr {
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(certificate.chain_pem.as_bytes())
-            .map(Result::unwrap)
-            .collect();
-    let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = TlsAcceptor::from(certificate.server_config().unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (addr, behind) = (listener.local_addr().unwrap(), dns.addr());
     tokio::spawn(async move {

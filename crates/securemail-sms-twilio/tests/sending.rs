@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore};
 use securemail_core::backend::{CodeMessage, Notifier, NotifyError};
 use securemail_core::secret::SecretText;
 use securemail_sms_twilio::request::MessageRequest;
@@ -171,20 +169,10 @@ async fn tls_server(ca: &TestCa) -> (String, JoinHandle<Option<String>>) {
         listener.local_addr().unwrap().port()
     );
     let issued = ca.issue(&["localhost"]).unwrap();
-    let chain = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes());
-    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain.collect::<Result<_, _>>().unwrap(), key)
-        .unwrap();
+    let config = issued.server_config().unwrap();
     let server = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        let mut stream = TlsAcceptor::from(Arc::new(config))
-            .accept(stream)
-            .await
-            .ok()?;
+        let mut stream = TlsAcceptor::from(config).accept(stream).await.ok()?;
         let mut octets = vec![0; 4096];
         let size = stream.read(&mut octets).await.ok()?;
         Some(String::from_utf8_lossy(&octets[..size]).into_owned())

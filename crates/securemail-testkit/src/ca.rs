@@ -1,10 +1,15 @@
 //! A certificate authority for tests and demonstrations: certificates of every kind, good and bad.
 
+use std::io;
+use std::sync::Arc;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
 };
-use rustls::pki_types::CertificateDer;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 
 /// A certificate could not be made.
@@ -53,6 +58,26 @@ impl Issued {
     #[must_use]
     pub fn tlsa_3_0_1(&self) -> String {
         format!("3 0 1 {}", hex(&Sha256::digest(&self.leaf_der)))
+    }
+
+    /// A TLS server that shows this certificate and asks none of its clients.
+    ///
+    /// # Errors
+    /// Where rustls does not take the certificate or its key.
+    pub fn server_config(&self) -> io::Result<Arc<ServerConfig>> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(self.chain_pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(io::Error::other)?;
+        let key =
+            PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).map_err(io::Error::other)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(io::Error::other)?;
+        Ok(Arc::new(config))
     }
 }
 

@@ -8,8 +8,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -88,7 +86,7 @@ impl Sink {
         let tls = options
             .certificate
             .as_ref()
-            .map(server_config)
+            .map(Issued::server_config)
             .transpose()?;
         let shared = Arc::new(Shared {
             host: options.host,
@@ -157,21 +155,6 @@ impl Drop for Sink {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-fn server_config(issued: &Issued) -> io::Result<Arc<ServerConfig>> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(io::Error::other)?;
-    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).map_err(io::Error::other)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(io::Error::other)?;
-    Ok(Arc::new(config))
 }
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {

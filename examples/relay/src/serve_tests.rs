@@ -4,8 +4,7 @@ use std::net::Ipv4Addr;
 
 use axum::body::Body;
 use axum::routing::{get, post};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use securemail_testkit::ca::TestCa;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
@@ -31,17 +30,7 @@ impl Web {
         change(&mut limits);
         let ca = TestCa::new().unwrap();
         let issued = ca.issue(&["portal.test"]).unwrap();
-        let chain = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes())
-            .collect::<Result<Vec<_>, _>>()
-            .unwrap();
-        let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
+        let tls = issued.server_config().unwrap();
         let large = get(async || Body::from(vec![b'x'; 64 * 1024 * 1024]));
         let router = Router::new()
             .route("/", get(async || "here"))
@@ -50,7 +39,7 @@ impl Web {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let served = tokio::spawn(https(listener, Arc::new(tls), router, limits, stopped));
+        let served = tokio::spawn(https(listener, tls, router, limits, stopped));
         Self {
             address,
             ca,

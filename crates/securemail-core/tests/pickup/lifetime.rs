@@ -334,21 +334,22 @@ async fn nothing_secret_or_personal_stands_in_debug() {
     }
 }
 
+async fn damage(world: &World, key: &VaultKey) {
+    let record = world.pickups.load(key).await.unwrap();
+    let broken = PickupRecord {
+        sealed_state: vec![0; 40],
+        ..record
+    };
+    let version = broken.version;
+    world.pickups.replace(&broken, version).await.unwrap();
+}
+
 #[tokio::test]
 async fn one_damaged_record_does_not_stop_the_sweep() {
     let world = World::new().await;
     let damaged = world.waiting().await;
     let whole = world.waiting_with(deposit(2, Some(NUMBER))).await;
-    let record = world.pickups.load(&damaged.key).await.unwrap();
-    let broken = PickupRecord {
-        sealed_state: vec![0; 40],
-        ..record
-    };
-    world
-        .pickups
-        .replace(&broken, broken.version)
-        .await
-        .unwrap();
+    damage(&world, &damaged.key).await;
     world.clock.advance(30 * DAY);
     assert_eq!(world.sweep_and_tell().await, [TellKind::Expired]);
     assert!(world.pickups.load(&whole.key).await.is_err());
@@ -359,16 +360,7 @@ async fn more_damaged_records_than_a_sweep_takes_do_not_stop_it() {
     let world = World::new().await;
     for queue in 1..=10 {
         let damaged = world.waiting_with(deposit(queue, Some(NUMBER))).await;
-        let record = world.pickups.load(&damaged.key).await.unwrap();
-        let broken = PickupRecord {
-            sealed_state: vec![0; 40],
-            ..record
-        };
-        world
-            .pickups
-            .replace(&broken, broken.version)
-            .await
-            .unwrap();
+        damage(&world, &damaged.key).await;
     }
     world.clock.advance(MINUTE);
     let whole = world.waiting_with(deposit(11, Some(NUMBER))).await;
