@@ -56,6 +56,11 @@ impl Cache {
         kept.answers.insert(question.clone(), answer.clone());
     }
 
+    /// Keeps nothing of what it has.
+    pub(crate) fn clear(&self) {
+        *self.lock() = Kept::default();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,16 +2,19 @@
 //!
 //! A validator that stops validating is not seen in ordinary answers: they go on looking well. So a name that is
 //! signed, one whose signature is wrong, one that is not signed and one that does not exist are asked at the start and
-//! each hour. What is wrong about one of them makes every answer a fault of our own until all are right again.
+//! each hour, and the root with them. What cannot be makes every answer a fault of our own until all is right again.
+//! A zone that its owner changed is told from a validator that errs by what the others say at the same time.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hickory_proto::rr::{Name, RecordType};
 use securemail_core::vocab::{
     Answer, DnsName, LookupFailure, NameError, Outcome, Question, RecordKind, Security,
 };
 
-use crate::resolver::HickoryResolver;
+use crate::probe::is_secure;
+use crate::resolver::{Asked, HickoryResolver};
 
 /// Names whose state is known.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,10 +33,10 @@ pub struct Canaries {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CanaryAlarm {
-    /// The signed name does not come as signed.
+    /// Neither the signed name nor the root comes as signed.
     #[error(
-        "the signed canary does not come as signed: something between here and the root takes \
-         signatures away; look at dns.servers"
+        "neither the signed canary nor the root comes as signed: something on the way takes \
+         signatures away, or the clock of this machine is wrong; look at both and at dns.servers"
     )]
     SignedNotSecure,
     /// The wrongly signed name is answered.
@@ -42,10 +45,10 @@ pub enum CanaryAlarm {
     /// The second validator vouches for the wrongly signed name.
     #[error("dns.second_opinion vouches for the canary with a wrong signature; look at it")]
     SecondAcceptsBogus,
-    /// The name that is not signed comes as signed.
+    /// The name that is not signed comes as signed, and so does the one with a wrong signature.
     #[error(
-        "the unsigned canary comes as signed: the trust anchor is not that of the public root, or \
-         the validator is at fault"
+        "the unsigned canary comes as signed, and a wrong signature is not seen: the trust anchor \
+         is not that of the public root, or the validator is at fault"
     )]
     UnsignedSecure,
     /// The name that does not exist is answered.
@@ -90,18 +93,20 @@ impl HickoryResolver {
             unsigned,
             absent,
         } = canaries;
-        let (heard_signed, heard_bogus, heard_unsigned, heard_absent, second) = tokio::join!(
+        let (validates, heard_signed, heard_bogus, heard_unsigned, heard_absent, second) = tokio::join!(
+            Box::pin(self.root_is_proved()),
             Box::pin(self.canary(signed)),
             Box::pin(self.canary(bogus)),
             Box::pin(self.canary(unsigned)),
             Box::pin(self.canary(absent)),
             Box::pin(self.second_vouches_for(bogus)),
         );
-        let signs = heard_signed.security == Security::Secure;
+        let bogus_says = bogus_says(&heard_bogus, validates);
+        let accepts_bogus = matches!(bogus_says, Heard::Wrong(_));
         let heard = [
-            (signed, signed_says(&heard_signed)),
-            (bogus, bogus_says(&heard_bogus, signs)),
-            (unsigned, unsigned_says(&heard_unsigned)),
+            (signed, signed_says(&heard_signed, validates)),
+            (unsigned, unsigned_says(&heard_unsigned, accepts_bogus)),
+            (bogus, bogus_says),
             (absent, absent_says(&heard_absent)),
         ];
         let mut report = CanaryReport::default();
@@ -115,37 +120,45 @@ impl HickoryResolver {
                 Heard::Wrong(alarm) => report.alarm = report.alarm.or(Some(alarm)),
             }
         }
-        self.distrusted
-            .store(report.alarm.is_some(), Ordering::SeqCst);
+        self.conclude(&report);
         report
     }
 
-    /// Listens each hour, and each minute while something is wrong; says so loudly. Never ends by itself.
+    /// Believes names, or no longer does, and says so loudly.
+    fn conclude(&self, report: &CanaryReport) {
+        let is_wrong = report.alarm.is_some();
+        let was_wrong = self.distrusted.load(Ordering::SeqCst);
+        if was_wrong && !is_wrong {
+            // What was believed just before the alarm may have been wrong too.
+            self.cache.clear();
+            tracing::warn!("the canaries are well again; mail goes on");
+        }
+        if let Some(alarm) = report.alarm {
+            tracing::error!(%alarm, "ALARM: names cannot be trusted, so all mail is held");
+        }
+        self.distrusted.store(is_wrong, Ordering::SeqCst);
+        if !report.unheard.is_empty() {
+            let count = report.unheard.len();
+            tracing::warn!(count, "canaries did not answer as they used to");
+        }
+    }
+
+    /// Listens again an hour after the last time, or a minute while something is wrong. Never ends by itself.
     pub async fn keep_listening(&self, canaries: &Canaries) {
         loop {
-            let was_wrong = self.distrusted.load(Ordering::SeqCst);
-            let report = Box::pin(self.listen(canaries)).await;
-            match report.alarm {
-                Some(alarm) => {
-                    tracing::error!(%alarm, "ALARM: names cannot be trusted, so all mail is held");
-                }
-                None if was_wrong => {
-                    tracing::warn!("the canaries are well again; mail goes on");
-                }
-                None => {}
-            }
-            if !report.unheard.is_empty() {
-                let count = report.unheard.len();
-                tracing::warn!(count, "canaries did not answer as they used to");
-            }
-            let pause = if report.alarm.is_some() {
-                WHILE_WRONG
-            } else {
-                EVERY
-            };
+            let is_wrong = self.distrusted.load(Ordering::SeqCst);
+            let pause = if is_wrong { WHILE_WRONG } else { EVERY };
             let next = self.clock.now().plus(pause);
             self.clock.sleep_until(next).await;
+            Box::pin(self.listen(canaries)).await;
         }
+    }
+
+    /// Nobody takes the signatures of the root away for good, as the owner of a name may.
+    async fn root_is_proved(&self) -> bool {
+        let asked = self.ask(Name::root(), RecordType::SOA);
+        let heard = tokio::time::timeout(self.deadline, asked).await;
+        matches!(heard, Ok(Ok(Asked::Accepted(message))) if is_secure(&message, RecordType::SOA))
     }
 
     async fn canary(&self, name: &DnsName) -> Answer {
@@ -169,17 +182,22 @@ enum Heard {
     Wrong(CanaryAlarm),
 }
 
-fn signed_says(answer: &Answer) -> Heard {
+/// Its owner may give up signatures, or err; where the root is proved, that is what happened. Where both are bogus the
+/// clock is wrong, or something on the way takes signatures away.
+fn signed_says(answer: &Answer, validates: bool) -> Heard {
     match (&answer.outcome, answer.security) {
-        (Outcome::Failed(_), _) => Heard::Nothing,
-        (_, Security::Secure) => Heard::Well,
-        (_, Security::Bogus | Security::Indeterminate | Security::Insecure) => {
+        (Outcome::Failed(LookupFailure::Bogus), _) if !validates => {
             Heard::Wrong(CanaryAlarm::SignedNotSecure)
         }
+        (Outcome::Failed(_), _) => Heard::Nothing,
+        (_, Security::Secure) => Heard::Well,
+        (_, _) if validates => Heard::Nothing,
+        (_, _) => Heard::Wrong(CanaryAlarm::SignedNotSecure),
     }
 }
 
-/// Its owner may take the signature or the name away; where the signed canary is proved, that is what happened.
+/// Its owner may take the signature or the name away; where the root is proved, that is what happened. Rightly signed it
+/// cannot be told from a validator that errs, so that is an alarm.
 fn bogus_says(answer: &Answer, validates: bool) -> Heard {
     use LookupFailure as F;
     match (&answer.outcome, answer.security) {
@@ -190,10 +208,12 @@ fn bogus_says(answer: &Answer, validates: bool) -> Heard {
     }
 }
 
-fn unsigned_says(answer: &Answer) -> Heard {
+/// Its owner may sign it one day; a validator that still sees a wrong signature is right about that.
+fn unsigned_says(answer: &Answer, accepts_bogus: bool) -> Heard {
     match (&answer.outcome, answer.security) {
         (Outcome::Failed(_) | Outcome::NoData | Outcome::NxDomain, _) => Heard::Nothing,
-        (_, Security::Secure) => Heard::Wrong(CanaryAlarm::UnsignedSecure),
+        (_, Security::Secure) if accepts_bogus => Heard::Wrong(CanaryAlarm::UnsignedSecure),
+        (_, Security::Secure) => Heard::Nothing,
         (_, Security::Bogus | Security::Indeterminate | Security::Insecure) => Heard::Well,
     }
 }

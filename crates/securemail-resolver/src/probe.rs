@@ -108,7 +108,7 @@ fn has_signatures(message: &Message) -> bool {
         .any(|record| record.record_type() == RecordType::RRSIG)
 }
 
-fn is_secure(message: &Message, kind: RecordType) -> bool {
+pub(crate) fn is_secure(message: &Message, kind: RecordType) -> bool {
     let mut records = message
         .answers
         .iter()

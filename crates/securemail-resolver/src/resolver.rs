@@ -41,9 +41,9 @@ pub struct HickoryResolver {
     validator: OnceCell<DnssecDnsHandle<Upstream>>,
     pub(crate) second: Option<SecondOpinion>,
     vantages: Vec<Vantage>,
-    cache: Cache,
+    pub(crate) cache: Cache,
     pub(crate) clock: Arc<dyn Clock>,
-    deadline: Duration,
+    pub(crate) deadline: Duration,
     /// A canary said what cannot be: no answer can be believed.
     pub(crate) distrusted: AtomicBool,
 }

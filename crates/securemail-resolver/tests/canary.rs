@@ -11,6 +11,7 @@ use common::{SystemClock, agreed, ask, build, nowhere, resolver, settings, zones
 use securemail_core::backend::Clock;
 use securemail_core::vocab::{DnsName, LookupFailure, Outcome, RecordKind, Security, UnixTime};
 use securemail_resolver::{Canaries, CanaryAlarm, HickoryResolver};
+use securemail_testkit::dns::Fault;
 
 fn canaries() -> Canaries {
     Canaries {
@@ -38,15 +39,8 @@ async fn what_is_as_it_must_be_raises_no_alarm() {
 #[tokio::test]
 async fn a_canary_that_says_what_cannot_be_holds_everything_until_it_is_well() {
     let dns = zones().start().await.unwrap();
-    let (signed, unsigned) = (name("mx.good.test"), name("mx.plain.test"));
+    let signed = name("mx.good.test");
     let wrong = [
-        (
-            Canaries {
-                signed: unsigned.clone(),
-                ..canaries()
-            },
-            CanaryAlarm::SignedNotSecure,
-        ),
         (
             Canaries {
                 bogus: signed.clone(),
@@ -55,17 +49,10 @@ async fn a_canary_that_says_what_cannot_be_holds_everything_until_it_is_well() {
             CanaryAlarm::BogusAccepted,
         ),
         (
-            // Nobody validates: neither is proved, and the wrong signature is not seen.
-            Canaries {
-                signed: name("none.nowhere.plain.test"),
-                bogus: unsigned,
-                ..canaries()
-            },
-            CanaryAlarm::SignedNotSecure,
-        ),
-        (
+            // Whatever is asked comes as signed.
             Canaries {
                 unsigned: signed.clone(),
+                bogus: signed.clone(),
                 ..canaries()
             },
             CanaryAlarm::UnsignedSecure,
@@ -81,16 +68,46 @@ async fn a_canary_that_says_what_cannot_be_holds_everything_until_it_is_well() {
     let resolver = resolver(&dns);
     for (canaries_then, alarm) in wrong {
         assert_eq!(resolver.listen(&canaries_then).await.alarm, Some(alarm));
-        let held = ask(&resolver, "mx.good.test", RecordKind::A).await;
-        assert_eq!(
-            held.outcome,
-            Outcome::Failed(LookupFailure::Unusable),
-            "{alarm:?}"
-        );
+        assert_held(&resolver).await;
         assert_eq!(resolver.listen(&canaries()).await.alarm, None);
         let well = ask(&resolver, "mx.good.test", RecordKind::A).await;
         assert_eq!(well.security, Security::Secure, "{alarm:?}");
     }
+}
+
+#[tokio::test]
+async fn signatures_that_are_taken_away_on_the_way_are_an_alarm() {
+    let dns = zones().start().await.unwrap();
+    let resolver = resolver(&dns);
+    assert_eq!(resolver.listen(&canaries()).await.alarm, None);
+    dns.inject(Fault::StripDnssec);
+    let report = resolver.listen(&canaries()).await;
+    assert_eq!(report.alarm, Some(CanaryAlarm::SignedNotSecure));
+    assert_held(&resolver).await;
+}
+
+/// What was kept shortly before the alarm may be what raised it.
+#[tokio::test]
+async fn answers_from_before_an_alarm_are_not_used_after_it() {
+    let dns = zones().start().await.unwrap();
+    let resolver = resolver(&dns);
+    let kept = ask(&resolver, "mx.good.test", RecordKind::A).await;
+    let wrong = Canaries {
+        absent: name("mx.good.test"),
+        ..canaries()
+    };
+    assert!(resolver.listen(&wrong).await.alarm.is_some());
+    assert!(resolver.listen(&canaries()).await.alarm.is_none());
+    dns.inject(Fault::Silent);
+    let after = ask(&resolver, "mx.good.test", RecordKind::A).await;
+    assert!(kept.expires > SystemClock.now(), "it could have been used");
+    assert_eq!(after.outcome, Outcome::Failed(LookupFailure::Timeout));
+}
+
+async fn assert_held(resolver: &HickoryResolver) {
+    let held = ask(resolver, "mx.good.test", RecordKind::A).await;
+    let unusable = Outcome::Failed(LookupFailure::Unusable);
+    assert_eq!(held.outcome, unusable);
 }
 
 #[tokio::test]
@@ -109,22 +126,33 @@ async fn a_second_validator_that_vouches_for_a_wrong_signature_is_an_alarm() {
     assert_eq!(report.alarm, Some(CanaryAlarm::SecondAcceptsBogus));
 }
 
-/// A zone of somebody else that is down, or repaired, must not stop mail.
+/// A zone of somebody else that is down, or that its owner changed, must not stop mail.
 #[tokio::test]
 async fn a_canary_that_is_silent_or_gone_holds_nothing() {
     let dns = zones().start().await.unwrap();
     let well = resolver(&dns);
-    let gone = Canaries {
-        bogus: name("none.good.test"),
+    let (signed, unsigned, gone) = ("mx.good.test", "mx.plain.test", "none.good.test");
+    let bogus = |text| Canaries {
+        bogus: name(text),
         ..canaries()
     };
     let unsigned_now = Canaries {
-        bogus: name("mx.plain.test"),
+        signed: name(unsigned),
         ..canaries()
     };
-    for canaries in [gone, unsigned_now] {
+    let signed_now = Canaries {
+        unsigned: name(signed),
+        ..canaries()
+    };
+    let changed = [
+        (bogus(gone), gone),
+        (bogus(unsigned), unsigned),
+        (unsigned_now, unsigned),
+        (signed_now, signed),
+    ];
+    for (canaries, which) in changed {
         let report = well.listen(&canaries).await;
-        assert_eq!((report.alarm, report.unheard), (None, vec![canaries.bogus]));
+        assert_eq!((report.alarm, report.unheard), (None, vec![name(which)]));
     }
     let mut cut_off = settings(&dns);
     cut_off.servers = vec![nowhere()];
@@ -171,6 +199,7 @@ async fn canaries_are_heard_each_hour_and_each_minute_while_one_is_wrong() {
             sleeps: AtomicUsize::new(0),
         };
         let resolver = HickoryResolver::new(&settings(&dns), Arc::new(clock)).unwrap();
+        resolver.listen(&canaries).await;
         let listening = resolver.keep_listening(&canaries);
         let ended = tokio::time::timeout(Duration::from_secs(5), listening).await;
         assert!(ended.is_err(), "it never ends by itself");

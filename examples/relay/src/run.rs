@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use securemail_core::vocab::Profile;
+use securemail_resolver::Canaries;
 use securemail_smtp::{
     Access, BounceParts, BounceServer, Listener, ServerParts, ServerSettings, SmtpServer, TlsMode,
     server_config,
@@ -262,6 +263,11 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
     let app = Arc::new(assemble(settings, carrier).await?);
     let certificate = tls::own(settings)?;
     rollover::guard(settings, &certificate).await?;
+    let canaries = canaries(settings)?;
+    if let Some(canaries) = &canaries {
+        // Once before the first message.
+        app.resolver.listen(canaries).await;
+    }
     let (stop, stopped) = watch::channel(false);
     let mut tasks = Vec::new();
     let (smtp, submission) = smtp_listeners(settings).await?;
@@ -301,7 +307,7 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
         metrics = Some(bound);
         tasks.push(serving);
     }
-    tasks.extend(in_background(settings, &app, &stopped).await?);
+    tasks.extend(in_background(settings, &app, canaries, &stopped)?);
     Ok(Running {
         app,
         submission,
@@ -314,16 +320,15 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
 }
 
 /// Starts what no client asks for: retries, canaries, policies, reports, the sweeper.
-async fn in_background(
+fn in_background(
     settings: &Settings,
     app: &Arc<App>,
+    canaries: Option<Canaries>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, Trouble> {
     let work = app.relay.clone().work(until(stopped.clone()));
     let mut tasks = vec![tokio::spawn(work)];
-    if let Some(canaries) = canaries(settings)? {
-        // Once before the first message.
-        app.resolver.listen(&canaries).await;
+    if let Some(canaries) = canaries {
         let (listening, until_stopped) = (app.resolver.clone(), until(stopped.clone()));
         tasks.push(tokio::spawn(async move {
             tokio::select! {
