@@ -52,6 +52,8 @@ pub struct ServerTimeouts {
 pub struct ClientSettings {
     /// The name in EHLO.
     pub hostname: DnsName,
+    /// Content goes by BDAT where the host offers CHUNKING (RFC 3030), else by DATA.
+    pub chunking: bool,
     /// How long a session may take for what.
     pub timeouts: ClientTimeouts,
     /// Which connections wait for another message.
@@ -80,13 +82,13 @@ pub struct ClientTimeouts {
     pub connect: Duration,
     /// For the greeting.
     pub greeting: Duration,
-    /// For the replies to EHLO, STARTTLS, MAIL, RCPT and DATA.
+    /// For the replies to EHLO, STARTTLS, MAIL, RCPT and DATA, and to a chunk that is not the last.
     pub command: Duration,
     /// For the TLS handshake.
     pub handshake: Duration,
     /// For the peer to take one block.
     pub data_block: Duration,
-    /// For the reply to the final dot.
+    /// For the reply to the end of data: the final dot, or the last chunk.
     pub final_dot: Duration,
     /// For the reply to QUIT; nothing depends on it.
     pub quit: Duration,
@@ -137,6 +139,7 @@ impl ClientSettings {
     pub fn new(hostname: DnsName) -> Self {
         Self {
             hostname,
+            chunking: true,
             timeouts: ClientTimeouts::default(),
             keeping: Keeping::default(),
         }

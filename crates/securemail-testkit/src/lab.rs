@@ -69,7 +69,7 @@ impl Lab {
         key.get("key").and_then(Value::as_str).map(PathBuf::from)
     }
 
-    /// Where the mail server of that name (`dane`, `pkix`, `expired`, `badtlsa`, `notls`) listens.
+    /// Where the mail server of that name (`dane`, `pkix`, `expired`, `badtlsa`, `notls`, `exim`, …) listens.
     #[must_use]
     pub fn peer(&self, name: &str) -> Option<SocketAddr> {
         let peers = self.0.pointer("/peers").and_then(Value::as_array)?;
@@ -123,6 +123,14 @@ impl Lab {
     /// Where it cannot be read.
     pub fn mail_log(&self) -> io::Result<String> {
         fs::read_to_string(self.text("/mail_log"))
+    }
+
+    /// The log of Exim.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn exim_log(&self) -> io::Result<String> {
+        fs::read_to_string(self.text("/exim_log"))
     }
 
     /// What dkimpy says of each DKIM signature of a message, with the keys that the lab's DNS has.

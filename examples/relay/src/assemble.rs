@@ -362,7 +362,10 @@ pub fn roots(settings: &Settings) -> Result<RootCertStore, Trouble> {
 /// # Errors
 /// Where a root does not fit.
 pub fn transport(settings: &Settings) -> Result<SmtpTransport, Trouble> {
-    let client = ClientSettings::new(settings.relay.hostname.clone());
+    let client = ClientSettings {
+        chunking: settings.route.chunking,
+        ..ClientSettings::new(settings.relay.hostname.clone())
+    };
     let trust = Arc::new(trust(roots(settings)?.roots));
     Ok(SmtpTransport::new(client, trust, Arc::new(SystemClock)))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::files::Folder;
-use super::peers::Peer;
+use super::peers::{OTHERS, Peer};
 use super::resolver::{RESOLVER, VANTAGE};
 use super::zones::SELECTORS;
 use crate::components::python_folders;
@@ -11,9 +11,12 @@ use crate::failure::Failure;
 
 /// Writes it and gives its path.
 pub(super) fn write(folder: &Folder, peers: &[Peer]) -> Result<String, Failure> {
+    let others = OTHERS.iter().map(|other| (other.name, other.address));
     let peers: Vec<Value> = peers
         .iter()
-        .map(|peer| json!({ "name": peer.name, "address": peer.address, "hosts": peer.names }))
+        .map(|peer| (peer.name, peer.address))
+        .chain(others)
+        .map(|(name, address)| json!({ "name": name, "address": address }))
         .collect();
     let keys: Vec<Value> = SELECTORS
         .iter()
@@ -36,6 +39,7 @@ pub(super) fn write(folder: &Folder, peers: &[Peer]) -> Result<String, Failure> 
         "certificates": folder.text("certificates"),
         "mail": folder.text("postfix/mail"),
         "mail_log": folder.text("postfix/postfix.log"),
+        "exim_log": folder.text("exim/main.log"),
         "sender": { "domain": "sender.test", "dkim": keys },
         "differential_key": folder.read("zones/differential.key")?.trim(),
         "python": "/usr/bin/python3",

@@ -83,7 +83,8 @@ fn aiosmtpd(home: &Folder, other: &Other, mailbox: &str) -> Result<(), Failure> 
     )
 }
 
-/// This one breaks off every TLS handshake (seen with 6.8.0p2 and OpenSSL 3), which is what it is for.
+/// This one breaks off every TLS handshake (seen with 6.8.0p2 and OpenSSL 3), which is what it is for. Its
+/// spool has one place, so each lab mounts its own there.
 fn opensmtpd(home: &Folder, other: &Other) -> Result<(), Failure> {
     let Other { address, host, .. } = other;
     let here = home.text("");
@@ -98,6 +99,7 @@ fn opensmtpd(home: &Folder, other: &Other) -> Result<(), Failure> {
     )?;
     home.shell(
         "chmod 711 .; chmod 600 key.pem; mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd; \
+         mount -t tmpfs -o mode=711 spool /var/spool/smtpd; \
          chmod 711 /var/spool/smtpd",
     )?;
     home.spawn(

@@ -17,10 +17,11 @@ use crate::vocab::{Address, Content, Demands, DnsName, Reply, ReversePath, Tenan
 /// # Contract
 /// - **T1** No octet of MAIL, RCPT or content leaves before `route::authenticate` gave the proof of
 ///   this hop for the certificate of this session.
-/// - **T2** The final dot leaves only after `final_dot.open()` returned `Ok`.
+/// - **T2** The end of data, the final dot or the last chunk, leaves only after `final_dot.open()`
+///   returned `Ok`.
 /// - **T3** Dropping the future before that is a clean cancellation; after it, the attempt must be
 ///   driven to its end.
-/// - **T4** Once the final dot may have left, a missing reply is `Unconfirmed`, never anything else.
+/// - **T4** Once the end of data may have left, a missing reply is `Unconfirmed`, never anything else.
 /// - **T5** A connection carries a second message only where both attempts allow it, for the same
 ///   tenant; and `route::authenticate` gives a proof of its own for the second hop, at that time, of the
 ///   chain that the session showed.
@@ -45,9 +46,9 @@ pub struct Attempt {
     pub recipients: Vec<Address>,
     /// What the host must offer besides.
     pub demands: Demands,
-    /// What is sent after DATA, before dot-stuffing.
+    /// The message, without what DATA or BDAT adds.
     pub content: Arc<dyn Content>,
-    /// Asked before the final dot.
+    /// Asked before the end of data.
     pub final_dot: Arc<dyn FinalDot>,
 }
 
@@ -60,7 +61,7 @@ pub enum Connection {
     Own,
 }
 
-/// Gives leave for the final dot.
+/// Gives leave for the end of data: the final dot, or the last chunk (RFC 3030).
 #[async_trait]
 pub trait FinalDot: fmt::Debug + Send + Sync + 'static {
     /// Returns when the intent is durable. From then on the attempt is driven to its end.
@@ -198,6 +199,6 @@ pub enum RecipientOutcome {
     NotTried,
     /// 5yz on the proved session.
     Refused(Reply),
-    /// The final dot may have left, and no reply came.
+    /// The end of data may have left, and no reply came.
     Unconfirmed,
 }

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 use rustls_pki_types::{CertificateDer, ServerName};
 use securemail_core::backend::{
-    Attempt, AttemptReport, Clock, DotClosed, FinalDot, PeerFacts, SessionOutcome, Transport,
+    Attempt, AttemptReport, Clock, PeerFacts, SessionOutcome, Transport,
 };
 use securemail_core::limits;
 use securemail_core::route::{Hop, PeerAuthenticated, PeerFailure, Trust, authenticate};
@@ -26,9 +24,8 @@ use super::tried::Tried;
 use super::wire::{Io, Wire, WireError};
 use crate::proto::client::{Clear, Connected, Handshaking, Peer, Proved, Ready};
 use crate::proto::command::Command;
-use crate::proto::data::Stuffer;
 use crate::proto::reply::{WireReply, printable};
-use crate::proto::transaction::{EightBit, Mail, Phase, Transaction};
+use crate::proto::transaction::{EightBit, Mail, Phase, Spelling};
 use crate::settings::ClientSettings;
 
 /// Hands messages to hosts over SMTP. Build it once.
@@ -84,15 +81,37 @@ impl SmtpTransport {
     }
 
     async fn try_address(&self, address: IpAddr, attempt: &Attempt) -> Tried {
+        let chunking = self.settings.chunking;
+        let (tried, said) = self.try_session(address, attempt, chunking).await;
+        if said != Said::NoChunks {
+            return tried;
+        }
+        // Nothing was taken, and leave was not asked for.
+        tracing::debug!(host = %attempt.hop.host, "announces CHUNKING and does not know it");
+        self.try_session(address, attempt, false).await.0
+    }
+
+    async fn try_session(
+        &self,
+        address: IpAddr,
+        attempt: &Attempt,
+        chunking: bool,
+    ) -> (Tried, Said) {
         let mut tried = Tried::at(address);
         match self.prove(address, &attempt.hop, &mut tried).await {
-            Ok((wire, ready)) => {
+            Ok((wire, mut ready)) => {
+                if !chunking {
+                    ready.forgo_chunking();
+                }
                 let line = Line::new(wire, address);
-                self.hand_over(line, ready, attempt, &mut tried).await;
+                let said = self.hand_over(line, ready, attempt, &mut tried).await;
+                (tried, said)
             }
-            Err(outcome) => tried.outcome = outcome,
+            Err(outcome) => {
+                tried.outcome = outcome;
+                (tried, Said::OfSession)
+            }
         }
-        tried
     }
 
     /// From nothing to a session that is proved to be with this hop.
@@ -282,18 +301,18 @@ impl SmtpTransport {
         }
     }
 
-    /// One message over a proved session, which rests afterwards or ends. Tells whether what came of it
-    /// is about the message, and not about the session only.
+    /// One message over a proved session, which rests afterwards or ends. Tells what that is about which
+    /// came of it.
     pub(super) async fn hand_over(
         &self,
         mut line: Line,
-        ready: Ready,
+        mut ready: Ready,
         attempt: &Attempt,
         tried: &mut Tried,
-    ) -> bool {
+    ) -> Said {
         let Some(eight_bit) = eight_bit(&attempt.content, ready.peer()).await else {
             tried.outcome = SessionOutcome::CalledOff;
-            return true;
+            return Said::OfMessage;
         };
         let mail = Mail {
             reverse_path: &attempt.reverse_path,
@@ -301,120 +320,35 @@ impl SmtpTransport {
             demands: attempt.demands,
             content: Arc::clone(&attempt.content),
             eight_bit,
+            first: first(&attempt.content).await,
         };
         let mut transaction = match ready.mail(mail) {
             Ok(transaction) => transaction,
             Err(outcome) => {
                 tried.outcome = outcome;
                 self.quit(line.wire);
-                return false;
+                return Said::OfSession;
             }
         };
         tried.outcome = self
             .transact(&mut line.wire, &mut transaction, &*attempt.final_dot)
             .await;
         let in_order = transaction.phase() == Phase::Ended;
-        let counts = tried.outcome == SessionOutcome::CalledOff || transaction.is_about_message();
+        let said = if tried.outcome == SessionOutcome::CalledOff || transaction.is_about_message() {
+            Said::OfMessage
+        } else if transaction.failed_by_chunks() {
+            Said::NoChunks
+        } else {
+            Said::OfSession
+        };
+        if transaction.spelling() == Spelling::Lines {
+            ready.forgo_chunking();
+        }
         tried.recipients = transaction.into_outcomes();
         if in_order {
             self.keep(line, ready, attempt, tried);
         }
-        counts
-    }
-
-    /// A whole transaction. Where it ends early, what the recipients are is in `transaction`.
-    pub(super) async fn transact<S: Io>(
-        &self,
-        wire: &mut Wire<S>,
-        transaction: &mut Transaction,
-        final_dot: &dyn FinalDot,
-    ) -> SessionOutcome {
-        let ended = match self.commands(wire, transaction).await {
-            Ok(()) if transaction.phase() == Phase::Content => {
-                self.content(wire, transaction, final_dot).await
-            }
-            Ok(()) => Ok(()),
-            Err(error) => Err(error.into()),
-        };
-        match ended {
-            Err(Stopped::CalledOff) => SessionOutcome::CalledOff,
-            Err(Stopped::Wire(error)) => {
-                tracing::debug!(%error, "the session broke after MAIL");
-                SessionOutcome::Completed
-            }
-            Ok(()) => SessionOutcome::Completed,
-        }
-    }
-
-    async fn commands<S: Io>(
-        &self,
-        wire: &mut Wire<S>,
-        transaction: &mut Transaction,
-    ) -> Result<(), WireError> {
-        let limits = &self.settings.timeouts;
-        let mut out = BytesMut::new();
-        while transaction.phase() == Phase::Commands {
-            out.clear();
-            let replies = transaction.next_group(&mut out);
-            wire.send(&out, limits.command).await?;
-            for _ in 0..replies {
-                let limit = if transaction.awaits_reset() {
-                    RESET_REPLY.min(limits.command)
-                } else {
-                    limits.command
-                };
-                transaction.handle_reply(&wire.read_reply(limit).await?);
-                if transaction.phase() == Phase::Broken {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The content and the final dot. The last block is held back and leaves together with the dot.
-    async fn content<S: Io>(
-        &self,
-        wire: &mut Wire<S>,
-        transaction: &mut Transaction,
-        final_dot: &dyn FinalDot,
-    ) -> Result<(), Stopped> {
-        let limits = &self.settings.timeouts;
-        let content = Arc::clone(transaction.content());
-        let mut stuffer = Stuffer::default();
-        let mut out = BytesMut::with_capacity(BLOCK);
-        let mut offset = 0;
-        while offset < content.size() {
-            let block = content
-                .read(offset, BLOCK)
-                .await
-                .map_err(|_| Stopped::CalledOff)?;
-            if block.is_empty() {
-                return Err(Stopped::CalledOff);
-            }
-            if !out.is_empty() {
-                wire.send(&out, limits.data_block).await?;
-                out.clear();
-            }
-            stuffer
-                .push(&block, &mut out)
-                .map_err(|_| Stopped::CalledOff)?;
-            offset = offset.saturating_add(block.len() as u64);
-        }
-        stuffer.finish(&mut out).map_err(|_| Stopped::CalledOff)?;
-        // A reply that came before its question would be taken for the answer to the final dot.
-        if !wire.input.is_empty() {
-            return Err(WireError::Unasked.into());
-        }
-        final_dot
-            .open()
-            .await
-            .map_err(|DotClosed| Stopped::CalledOff)?;
-        transaction.dot_leaves();
-        wire.send(&out, limits.data_block).await?;
-        let reply = wire.read_reply(limits.final_dot).await?;
-        transaction.handle_final(&reply);
-        Ok(())
+        said
     }
 
     /// QUIT, while the caller goes on: nothing depends on its reply.
@@ -423,16 +357,15 @@ impl SmtpTransport {
     }
 }
 
-/// Why a transaction stopped within the content.
-enum Stopped {
-    CalledOff,
-    Wire(WireError),
-}
-
-impl From<WireError> for Stopped {
-    fn from(error: WireError) -> Self {
-        Self::Wire(error)
-    }
+/// What that is about which came of a transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Said {
+    /// It does not know the chunks that it announced, and took none.
+    NoChunks,
+    /// The message.
+    OfMessage,
+    /// The session only.
+    OfSession,
 }
 
 pub(super) fn peer_facts(wire: &Wire<TlsStream<TcpStream>>, secured: UnixTime) -> PeerFacts {
@@ -474,6 +407,12 @@ async fn eight_bit(content: &Arc<dyn Content>, peer: &Peer) -> Option<EightBit> 
     Some(EightBit::Absent)
 }
 
+/// The first octet, where it cannot end a line: every header begins so.
+async fn first(content: &Arc<dyn Content>) -> Option<u8> {
+    let block = content.read(0, 1).await.ok()?;
+    block.first().copied().filter(u8::is_ascii_graphic)
+}
+
 fn unreachable(error: &WireError) -> SessionOutcome {
     SessionOutcome::Unreachable(error.to_string())
 }
@@ -493,7 +432,4 @@ impl fmt::Debug for SmtpTransport {
 }
 
 /// Octets of content that are read and sent at once.
-const BLOCK: usize = 64 * 1024;
-/// For the reply to RSET on a session that rested: a peer that went away silently must cost the sender
-/// no patience, since a fresh connection is at hand.
-const RESET_REPLY: Duration = Duration::from_secs(5);
+pub(super) const BLOCK: usize = 64 * 1024;

@@ -13,6 +13,7 @@ mod reuse;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod tls;
+mod transact;
 mod tried;
 mod tries;
 pub(crate) mod wire;

@@ -163,6 +163,7 @@ impl SmtpTransport {
             demands: attempt.demands,
             content: Arc::new(MemoryContent::new(octets)),
             eight_bit,
+            first: None,
         };
         let mut transaction = match ready.mail(mail) {
             Ok(transaction) => transaction,

@@ -2,7 +2,7 @@
 
 use securemail_core::backend::{Attempt, RecipientOutcome};
 
-use super::client::SmtpTransport;
+use super::client::{Said, SmtpTransport};
 use super::pool::{Kept, Key, Line};
 use super::tried::Tried;
 use crate::proto::client::Ready;
@@ -15,11 +15,12 @@ impl SmtpTransport {
         let kept = self.kept.take(&key, &attempt.hop.addresses)?;
         let mut tried = Tried::at(kept.line.address);
         let (line, ready) = self.prove_again(kept, attempt, &mut tried)?;
-        let counts = self.hand_over(line, ready, attempt, &mut tried).await;
-        if !counts {
+        let said = self.hand_over(line, ready, attempt, &mut tried).await;
+        if said != Said::OfMessage {
             tracing::debug!(host = %attempt.hop.host, "a kept connection did not serve");
+            return None;
         }
-        counts.then_some(tried)
+        Some(tried)
     }
 
     /// The proof of this hop, by the certificates that the handshake showed, at this time.

@@ -212,6 +212,11 @@ impl Ready {
         &self.peer
     }
 
+    /// From here on content goes by DATA, though the peer offers CHUNKING.
+    pub const fn forgo_chunking(&mut self) {
+        self.peer.extensions.chunking = false;
+    }
+
     /// What was proved.
     pub const fn proof(&self) -> &PeerAuthenticated {
         &self.proof
@@ -289,6 +294,8 @@ impl NoticeReady {
             },
             content: Arc::new(MemoryContent::new(octets)),
             eight_bit,
+            // It is small, and a second copy of it harms nobody.
+            first: None,
         };
         Transaction::new(&self.0.extensions, mail)
     }

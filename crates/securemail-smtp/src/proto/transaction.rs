@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use securemail_core::backend::{Lack, RecipientOutcome, SessionOutcome};
 use securemail_core::vocab::{Address, Content, Demands, Reply, RequireTls, ReversePath};
 
-use super::command::{Command, Parameter};
+use super::command::{Chunk, Command, Parameter};
 use super::extension::Extensions;
 use super::reply::WireReply;
 
@@ -19,10 +19,12 @@ pub struct Mail<'a> {
     pub recipients: &'a [Address],
     /// What the peer must offer.
     pub demands: Demands,
-    /// What follows DATA, before dot-stuffing.
+    /// The message, without what DATA or BDAT adds.
     pub content: Arc<dyn Content>,
     /// Whether it has octets above 127.
     pub eight_bit: EightBit,
+    /// The first octet of the content, where it may go in chunks.
+    pub first: Option<u8>,
 }
 
 /// Whether content has octets above 127.
@@ -39,6 +41,9 @@ pub struct Transaction {
     commands: Vec<Command>,
     content: Arc<dyn Content>,
     pipelining: bool,
+    spelling: Spelling,
+    /// The peer announced CHUNKING and does not know a chunk with octets.
+    failed_by_chunks: bool,
     /// How many commands were sent, and how many answered.
     sent: usize,
     answered: usize,
@@ -57,14 +62,26 @@ pub struct Transaction {
 pub enum Phase {
     /// Commands are sent and answered.
     Commands,
-    /// The peer said 354: send the content.
+    /// The peer waits for the content: it said 354 to DATA, or 250 to the first chunk.
     Content,
-    /// The final dot may have left.
+    /// The end of data may have left.
     Dot,
     /// Nothing more is to be done; the session can go on.
     Ended,
     /// The session must be closed without a further octet.
     Broken,
+}
+
+/// How content is spelled, and its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Spelling {
+    /// Behind BDAT, as it is, until `BDAT 0 LAST` (RFC 3030). The first octet goes ahead.
+    Chunks {
+        /// It.
+        first: u8,
+    },
+    /// Behind DATA, dots doubled, until the final dot (RFC 5321, section 4.5.2).
+    Lines,
 }
 
 #[derive(Clone, Debug)]
@@ -85,11 +102,17 @@ impl Transaction {
             recipient: recipient.clone(),
             parameters: Vec::new(),
         }));
-        commands.push(Command::Data);
+        let spelling = match mail.first.filter(|_| extensions.chunking) {
+            Some(first) => Spelling::Chunks { first },
+            None => Spelling::Lines,
+        };
+        commands.push(spelling.opening());
         Ok(Self {
             commands,
             content: mail.content,
             pipelining: extensions.pipelining,
+            spelling,
+            failed_by_chunks: false,
             sent: 0,
             answered: 0,
             recipients: vec![Recipient::Waiting; mail.recipients.len()],
@@ -130,19 +153,46 @@ impl Transaction {
         self.phase
     }
 
-    /// What to send after 354.
+    /// What to send.
     #[must_use]
     pub fn content(&self) -> &Arc<dyn Content> {
         &self.content
     }
 
+    /// How to send it.
+    #[must_use]
+    pub const fn spelling(&self) -> Spelling {
+        self.spelling
+    }
+
+    /// How many chunks may be without a reply, with PIPELINING (RFC 3030, section 2) and without.
+    #[must_use]
+    pub const fn chunks_ahead(&self) -> usize {
+        match self.pipelining {
+            true => CHUNKS_AHEAD_MAX,
+            false => 1,
+        }
+    }
+
+    /// Whether the peer announced CHUNKING, and then did not know what a chunk is. It took nothing; but
+    /// whether it passed the octets over (RFC 3030, section 2) or waits for the end of a command, nobody
+    /// knows: the message needs another session, and DATA.
+    #[must_use]
+    pub const fn failed_by_chunks(&self) -> bool {
+        self.failed_by_chunks
+    }
+
     /// Appends the next commands, to be sent in one write; tells how many replies they will have.
-    /// With PIPELINING they are many; DATA is always the last (RFC 2920, section 3.1).
+    /// With PIPELINING they are many; DATA is always the last (RFC 2920, section 3.1), or the first chunk
+    /// in its place.
     pub fn next_group(&mut self, out: &mut BytesMut) -> usize {
         let size = if self.pipelining { GROUP_MAX } else { 1 };
         let group: Vec<_> = self.commands.iter().skip(self.sent).take(size).collect();
         for command in &group {
             out.put_slice(format!("{command}\r\n").as_bytes());
+            if let (Command::Bdat(_), Spelling::Chunks { first }) = (command, self.spelling) {
+                out.put_u8(first);
+            }
         }
         let count = group.len();
         self.sent = self.sent.saturating_add(count);
@@ -171,12 +221,36 @@ impl Transaction {
             Some(Command::Rcpt { .. }) => {
                 self.handle_rcpt(index.saturating_sub(self.before_recipients), &reply);
             }
-            Some(_) => self.handle_data(&reply),
+            Some(Command::Bdat(_)) if is_syntax(&reply) && self.any_accepted() => {
+                self.failed_by_chunks = true;
+                self.phase = Phase::Broken;
+            }
+            Some(_) => self.handle_opening(&reply),
             None => self.phase = Phase::Broken,
         }
     }
 
-    /// The final dot is about to leave: from here on silence means that nobody knows.
+    /// Takes the reply to a chunk that is not the last. One refusal and the message failed; no chunk
+    /// goes out behind it, and nothing was taken (RFC 3030, section 2).
+    pub fn handle_chunk(&mut self, reply: &WireReply) {
+        let reply = reply.to_reply();
+        if reply.code() == 250 || self.phase != Phase::Content {
+            return;
+        }
+        if reply.code() == 421 {
+            self.closing = true;
+            self.settle_rest(&reply);
+        } else if is_syntax(&reply) {
+            self.failed_by_chunks = true;
+        } else if refusal(&reply).is_some() {
+            self.settle_rest(&reply);
+            self.phase = Phase::Ended;
+            return;
+        }
+        self.phase = Phase::Broken;
+    }
+
+    /// The end of data is about to leave: from here on silence means that nobody knows.
     pub fn dot_leaves(&mut self) {
         for recipient in &mut self.recipients {
             if matches!(recipient, Recipient::Accepted) {
@@ -186,7 +260,7 @@ impl Transaction {
         self.phase = Phase::Dot;
     }
 
-    /// Takes the reply to the final dot. Only 250 is a hand-over; what is neither that nor 4yz nor 5yz
+    /// Takes the reply to the end of data. Only 250 is a hand-over; what is neither that nor 4yz nor 5yz
     /// leaves it unconfirmed.
     pub fn handle_final(&mut self, reply: &WireReply) {
         let reply = reply.to_reply();
@@ -249,21 +323,26 @@ impl Transaction {
         }
     }
 
-    fn handle_data(&mut self, reply: &Reply) {
-        let anybody = self
-            .recipients
-            .iter()
-            .any(|r| matches!(r, Recipient::Accepted));
-        self.phase = match (reply.code(), anybody) {
-            (354, true) => Phase::Content,
+    fn handle_opening(&mut self, reply: &Reply) {
+        let go_ahead = match self.spelling {
+            Spelling::Chunks { .. } => 250,
+            Spelling::Lines => 354,
+        };
+        self.phase = match (reply.code() == go_ahead, self.any_accepted()) {
+            (true, true) => Phase::Content,
             // The lone dot of RFC 2920, section 3.1, would be a final dot without leave: close.
-            (354, false) => Phase::Broken,
+            (true, false) => Phase::Broken,
             _ if refusal(reply).is_none() => Phase::Broken,
             _ => {
                 self.settle_rest(reply);
                 Phase::Ended
             }
         };
+    }
+
+    fn any_accepted(&self) -> bool {
+        let accepted = |one: &Recipient| matches!(one, Recipient::Accepted);
+        self.recipients.iter().any(accepted)
     }
 
     fn all_settled(&self) -> bool {
@@ -279,6 +358,21 @@ impl Transaction {
             if !matches!(recipient, Recipient::Settled(_)) {
                 *recipient = Recipient::Settled(outcome.clone());
             }
+        }
+    }
+}
+
+impl Spelling {
+    /// What opens the content. A chunk of one octet takes the place of DATA and costs no round trip: who
+    /// does not know BDAT says so before it has a line that it could take for a command. A chunk without
+    /// octets would do as well, but Postfix refuses it (551, "Null BDAT request").
+    const fn opening(self) -> Command {
+        match self {
+            Self::Chunks { .. } => Command::Bdat(Chunk {
+                size: 1,
+                is_last: false,
+            }),
+            Self::Lines => Command::Data,
         }
     }
 }
@@ -325,6 +419,12 @@ impl Mail<'_> {
     }
 }
 
+/// The command is not known, or not so, or not now (RFC 5321, section 4.2.1: the second digit is 0). That is
+/// about the command, and not about the message.
+fn is_syntax(reply: &Reply) -> bool {
+    (500..=509).contains(&reply.code())
+}
+
 fn refusal(reply: &Reply) -> Option<RecipientOutcome> {
     if reply.is_transient() {
         return Some(RecipientOutcome::Deferred(reply.clone()));
@@ -352,3 +452,5 @@ impl fmt::Debug for Transaction {
 /// Commands of one group. Their replies fit into any socket buffer, so that writing them before the
 /// first reply is read cannot lock both ends.
 const GROUP_MAX: usize = 100;
+/// Chunks without a reply: enough to keep a distant peer busy, and no more is sent in vain than these.
+const CHUNKS_AHEAD_MAX: usize = 4;

@@ -32,6 +32,8 @@ pub enum Stage {
 /// What the host does about a line.
 #[derive(Clone, Debug)]
 pub enum Reaction {
+    /// Takes the octets that BDAT announced, then says this.
+    Chunk(String),
     Close,
     Data(String),
     Hang,
@@ -45,12 +47,21 @@ pub fn say(text: &str) -> Reaction {
     Reaction::Say(format!("{text}\r\n"))
 }
 
-/// `<connect>` and `<dot>` stand for the connection and the end of data. `None` is what an honest host
+/// `<connect>` and `<dot>` stand for the connection and the end of data, the final dot or the last chunk. `None` is what an honest host
 /// does.
 pub type Script = Arc<dyn Fn(Stage, &str) -> Option<Reaction> + Send + Sync>;
 
 pub fn honest() -> Script {
     Arc::new(|_, _| None)
+}
+
+/// The same host, offering CHUNKING inside TLS.
+pub fn offering_chunks(script: Script) -> Script {
+    Arc::new(move |stage, line: &str| {
+        let offer = "250-mx.test hello\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME";
+        let is_ehlo = stage == Stage::Tls && line.starts_with("EHLO");
+        script(stage, line).or_else(|| is_ehlo.then(|| say(offer)))
+    })
 }
 
 #[derive(Debug, Default)]
@@ -357,7 +368,7 @@ impl Host {
 
     /// True: go on with TLS.
     async fn converse<S: Io>(&self, stream: &mut S, stage: Stage) -> Result<bool, Over> {
-        let mut input = Vec::new();
+        let (mut input, mut chunks) = (Vec::new(), Vec::new());
         let mut line = match stage {
             Stage::Clear => "<connect>".to_owned(),
             Stage::Tls => self.line(stream, stage, &mut input).await?,
@@ -380,6 +391,21 @@ impl Host {
                     self.write(stream, stage, &text).await?;
                     return Ok(true);
                 }
+                Reaction::Chunk(text) => {
+                    let mut words = line.split(' ').skip(1);
+                    let size: usize = words.next().unwrap().parse().unwrap();
+                    while input.len() < size {
+                        self.more(stream, stage, &mut input).await?;
+                    }
+                    chunks.extend(input.drain(..size));
+                    if words.next() == Some("LAST") {
+                        let message = std::mem::take(&mut chunks);
+                        self.seen.messages.lock().unwrap().push(message);
+                        line = "<dot>".to_owned();
+                        continue;
+                    }
+                    self.write(stream, stage, &text).await?;
+                }
                 Reaction::Data(text) => {
                     self.write(stream, stage, &text).await?;
                     self.message(stream, stage, &mut input).await?;
@@ -400,6 +426,7 @@ impl Host {
             }
             (Stage::Clear, "STARTTLS") => Reaction::StartTls("220 go\r\n".to_owned()),
             (_, "MAIL" | "RCPT" | "RSET") => say("250 2.1.0 ok"),
+            (_, "BDAT") => Reaction::Chunk("250 2.0.0 chunk\r\n".to_owned()),
             (_, "DATA") => Reaction::Data("354 go\r\n".to_owned()),
             (_, "<dot>") => say("250 2.0.0 queued"),
             (_, "QUIT") => Reaction::SayAndClose("221 bye\r\n".to_owned()),
@@ -451,25 +478,35 @@ impl Host {
                 line.truncate(end);
                 return Ok(line);
             }
-            let spent = |most| *self.seen.read.lock().unwrap() >= most;
-            if stage == Stage::Tls && self.cut.read.is_some_and(spent) {
-                return Err(Over);
-            }
-            let mut more = [0; 1024];
-            let Ok(mut count @ 1..) = stream.read(&mut more).await else {
-                return Err(Over);
-            };
-            if stage == Stage::Tls {
-                let mut read = self.seen.read.lock().unwrap();
-                let room = self
-                    .cut
-                    .read
-                    .map_or(usize::MAX, |most| most.saturating_sub(*read));
-                count = count.min(room);
-                *read += count;
-            }
-            input.extend_from_slice(&more[..count]);
+            self.more(stream, stage, input).await?;
         }
+    }
+
+    async fn more<S: Io>(
+        &self,
+        stream: &mut S,
+        stage: Stage,
+        input: &mut Vec<u8>,
+    ) -> Result<(), Over> {
+        let spent = |most| *self.seen.read.lock().unwrap() >= most;
+        if stage == Stage::Tls && self.cut.read.is_some_and(spent) {
+            return Err(Over);
+        }
+        let mut more = [0; 16 * 1024];
+        let Ok(mut count @ 1..) = stream.read(&mut more).await else {
+            return Err(Over);
+        };
+        if stage == Stage::Tls {
+            let mut read = self.seen.read.lock().unwrap();
+            let room = self
+                .cut
+                .read
+                .map_or(usize::MAX, |most| most.saturating_sub(*read));
+            count = count.min(room);
+            *read += count;
+        }
+        input.extend_from_slice(&more[..count]);
+        Ok(())
     }
 
     async fn write<S: Io>(&self, stream: &mut S, stage: Stage, text: &str) -> Result<(), Over> {

@@ -44,6 +44,55 @@ async fn matching_tlsa_record_lets_ten_megabytes_arrive_octet_for_octet() {
     assert!(arrived.ends_with(&format!("\n\n{}", body.replace("\r\n", "\n"))));
 }
 
+/// Postfix and Exim both offer CHUNKING. Two messages over one connection, and the same by DATA.
+#[tokio::test]
+async fn a_message_in_many_chunks_arrives_octet_for_octet_at_postfix_and_exim() {
+    let lab = Lab::here().unwrap();
+    let piece = ".\r\n..\r\n.x\r\nBDAT 0 LAST\r\nQUIT\r\n";
+    let body = piece.repeat(3 * 1024 * 1024 / piece.len());
+    for (peer, domain) in [("dane", "dane.test"), ("exim", "exim.test")] {
+        for chunking in [true, false] {
+            let transport = transport_with(&lab, |settings| settings.chunking = chunking);
+            for number in 1..=2 {
+                let subject = format!("Subject: chunks {peer} {chunking} {number}");
+                let hop = hop(&lab, peer, domain, dane(domain));
+                let sending = Attempt {
+                    connection: Connection::OfTenant("clinic".parse().unwrap()),
+                    ..attempt(hop, &format!("{subject}\r\n\r\n{body}"))
+                };
+                assert_handed_over(&transport.attempt(sending).await);
+                // Both keep lines with LF alone.
+                let arrived = arrived(&lab, domain, &subject).await;
+                let expected = format!("\n\n{}", body.replace("\r\n", "\n"));
+                assert!(arrived.ends_with(&expected), "{subject}: octets differ");
+            }
+        }
+    }
+    // What Exim writes of a message that came in chunks, and Postfix of a session: the first octet, 13 chunks
+    // and the last, twice.
+    let exim = lab.exim_log().unwrap();
+    let in_chunks = exim
+        .lines()
+        .filter(|line| line.contains(" <= ") && line.contains(" K "));
+    assert_eq!(in_chunks.count(), 2, "{exim}");
+    eventually("Postfix tells of the chunks", || {
+        let log = lab.mail_log().unwrap();
+        log.lines()
+            .any(|line| line.contains("disconnect") && line.contains(" bdat=30 "))
+    })
+    .await;
+}
+
+async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..100 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("never: {what}");
+}
+
 #[tokio::test]
 async fn trusted_certificate_with_the_name_of_the_host_is_enough() {
     let lab = Lab::here().unwrap();
@@ -154,9 +203,14 @@ async fn deliver(lab: &Lab, hop: Hop, message: &str) -> AttemptReport {
 }
 
 fn transport(lab: &Lab) -> SmtpTransport {
+    transport_with(lab, |_| {})
+}
+
+fn transport_with(lab: &Lab, change: impl FnOnce(&mut ClientSettings)) -> SmtpTransport {
     let ca = CertificateDer::from_pem_file(lab.ca_file()).unwrap();
     let root = anchor_from_trusted_cert(&ca).unwrap().to_owned();
-    let settings = ClientSettings::new(name("relay.sender.test"));
+    let mut settings = ClientSettings::new(name("relay.sender.test"));
+    change(&mut settings);
     let trust = Arc::new(trust(vec![root]));
     SmtpTransport::new(settings, trust, Arc::new(WallClock))
 }

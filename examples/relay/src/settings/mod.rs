@@ -133,6 +133,8 @@ pub struct RouteSection {
     /// How soon another process goes on with an attempt whose process hangs. Where it ended, the next
     /// one goes on at once.
     pub attempt_lease: Span,
+    /// Content goes in chunks where the mail server offers CHUNKING.
+    pub chunking: bool,
     /// Networks in which an MX may lie although they are not public: for laboratories.
     pub allow_networks: Vec<String>,
 }
@@ -151,6 +153,7 @@ impl Default for RouteSection {
             hold_for: Span::from_secs(5 * 86_400),
             stable_for: Span::from_secs(0),
             attempt_lease: Span::from_secs(60),
+            chunking: true,
             allow_networks: Vec::new(),
         }
     }
