@@ -110,8 +110,8 @@ pub const TLS_REPORT_URIS_MAX: usize = 4;
 /// Kinds of sessions counted for one domain and day. A domain that changes its records with each lookup
 /// could make any number; what goes beyond is not counted.
 pub const TLS_SESSION_KINDS_MAX: usize = 500;
-/// Kinds of sessions that wait in memory to be written down; what goes beyond is not counted.
-pub const TLS_SESSIONS_WAITING_MAX: usize = 20_000;
+/// Octets of counts of sessions that wait in memory to be written down, about; what goes beyond is not counted.
+pub const TLS_SESSIONS_WAITING_OCTETS_MAX: usize = 32 * 1024 * 1024;
 /// Failures of one policy that a report tells apart; the sum counts all.
 pub const TLS_REPORT_DETAILS_MAX: usize = 1000;
 /// Policies of a report that is read; one domain and day has a handful.
@@ -126,6 +126,8 @@ pub const TLS_REPORT_HELO_CHARS_MAX: usize = 255;
 pub const TLS_REPORT_COUNT_MAX: u64 = (1 << 53) - 1;
 /// Octets of a report that is read, once unfolded: a thousand times what one of a large sender has.
 pub const TLS_REPORT_JSON_OCTETS_MAX: usize = 8 * 1024 * 1024;
+/// Octets of JSON that are kept of a report that came in.
+pub const TLS_REPORT_KEPT_OCTETS_MAX: usize = 64 * 1024;
 /// Hours in which a report is tried again (RFC 8460, section 5.5).
 pub const TLS_REPORT_HOURS: u64 = 24;
 /// Hours over which reports of a day are spread, so that not all senders come at midnight (RFC 8460,

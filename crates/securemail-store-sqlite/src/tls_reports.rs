@@ -47,6 +47,7 @@ impl SqliteStore {
 
     pub(crate) async fn put_received(&self, report: &ReceivedReport) -> Result<(), StoreError> {
         let text = text_of(report)?;
+        let octets = text.len();
         let (domain, key, day) = (report.domain.clone(), report.key.clone(), report.day);
         let put = move |db: &Connection| {
             let sql = "INSERT OR IGNORE INTO tls_received SELECT ?1, ?2, ?3, ?4
@@ -61,7 +62,7 @@ impl SqliteStore {
             ])?;
             Ok(())
         };
-        self.writer.call(Class::Admit, put).await
+        self.writer.call_sized(Class::Admit, octets, put).await
     }
 
     pub(crate) async fn received(

@@ -8,7 +8,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use securemail_core::backend::DomainMemory;
 use securemail_core::drive::TlsInbox;
 use securemail_core::limits::TLS_REPORT_POST_OCTETS_MAX;
-use securemail_core::tlsrpt::compress;
+use securemail_core::tlsrpt::{UtcDay, compress};
 use securemail_testkit::memory::MemoryDomainMemory;
 use securemail_testkit::outage::{Fault, Outage};
 use securemail_testkit::sim::ManualClock;
@@ -27,7 +27,9 @@ struct World {
 fn world() -> World {
     let memory = Arc::new(Outage::new(Arc::new(MemoryDomainMemory::default())));
     let domain = "company-y.example".parse().unwrap();
-    let clock = Arc::new(ManualClock::default());
+    // The day after the one that the example is about.
+    let day: UtcDay = "2016-04-02".parse().unwrap();
+    let clock = Arc::new(ManualClock::at(day.begins()));
     let inbox = TlsInbox::new(memory.clone(), clock, vec![domain]);
     World {
         memory,

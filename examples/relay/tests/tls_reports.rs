@@ -144,8 +144,16 @@ async fn a_report_about_us_is_taken_and_shown_in_plain_words() {
         .no_proxy()
         .build()
         .unwrap();
-    let about_us = EXAMPLE.replace("company-y.example", "sender.test");
-    for (report, status) in [(EXAMPLE, 404), (&about_us, 201), (&about_us, 201)] {
+    let today = UtcDay::of(now()).to_string();
+    let recent = EXAMPLE.replace("2016-04-01", &today);
+    let about_us = recent.replace("company-y.example", "sender.test");
+    let old = EXAMPLE.replace("company-y.example", "sender.test");
+    for (report, status) in [
+        (&recent, 404),
+        (&old, 400),
+        (&about_us, 201),
+        (&about_us, 201),
+    ] {
         let answer = client
             .post(format!("{}/tls-reports", place.origin()))
             .header("content-type", "application/tlsrpt+gzip")
@@ -160,7 +168,7 @@ async fn a_report_about_us_is_taken_and_shown_in_plain_words() {
     let first = said.out.lines().next().unwrap();
     assert_eq!(
         first,
-        "2016-04-01 Company-X: sender.test (MTA-STS): 5326 sessions were safe, 303 failed"
+        format!("{today} Company-X: sender.test (MTA-STS): 5326 sessions were safe, 303 failed")
     );
     assert_eq!(said.out.lines().count(), 4, "once: {}", said.out);
     assert!(relay.stop().success());

@@ -27,6 +27,7 @@ mod settled;
 mod spool_keys;
 mod submission;
 mod tls_counts;
+mod tls_forget;
 mod tls_inbox;
 mod tls_reporter;
 mod waits;

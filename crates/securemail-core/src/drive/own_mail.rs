@@ -97,17 +97,21 @@ impl Relay {
 
 /// The id of the mail of this `kind` about `delivery`: always the same.
 pub(super) fn own_queue(kind: &str, delivery: &DeliveryKey) -> QueueId {
-    let digest = Sha256::new()
+    let hash = Sha256::new()
         .chain_update(b"securemail/v1/own-mail\0")
         .chain_update(kind)
         .chain_update([0])
         .chain_update(delivery.tenant.as_str())
         .chain_update([0])
         .chain_update(delivery.queue.as_bytes())
-        .chain_update(delivery.recipient.to_be_bytes())
-        .finalize();
+        .chain_update(delivery.recipient.to_be_bytes());
+    id_of(hash)
+}
+
+/// The id that a digest gives.
+pub(super) fn id_of(hash: Sha256) -> QueueId {
     let mut id = [0; 16];
-    for (to, from) in id.iter_mut().zip(digest) {
+    for (to, from) in id.iter_mut().zip(hash.finalize()) {
         *to = from;
     }
     QueueId::from_bytes(id)

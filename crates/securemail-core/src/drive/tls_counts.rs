@@ -8,7 +8,7 @@ use super::Relay;
 use super::deliver::{Delivery, Verdict};
 use crate::StoreError;
 use crate::backend::{AttemptReport, Entropy};
-use crate::limits::{TLS_REPORT_SPREAD_HOURS, TLS_SESSIONS_WAITING_MAX};
+use crate::limits::{TLS_REPORT_SPREAD_HOURS, TLS_SESSIONS_WAITING_OCTETS_MAX};
 use crate::route::{Decision, Evidence, Hop};
 use crate::tlsrpt::{self, DomainSessions, PolicyType, Session, UtcDay};
 use crate::vocab::{DnsName, UnixTime};
@@ -16,28 +16,55 @@ use crate::vocab::{DnsName, UnixTime};
 /// Counts that are not in the store yet. A process that dies loses those of a minute, which a report can
 /// bear (RFC 8460, section 5.5: reports are optional).
 #[derive(Debug, Default)]
-pub(super) struct TlsCounts(Mutex<BTreeMap<(DnsName, UtcDay), BTreeMap<Session, u64>>>);
+pub(super) struct TlsCounts(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    counts: BTreeMap<(DnsName, UtcDay), BTreeMap<Session, u64>>,
+    /// About how much memory they take.
+    octets: usize,
+}
+
+impl Waiting {
+    /// What finds no room is not counted: reports are a service, memory is needed for mail.
+    fn add(&mut self, key: (DnsName, UtcDay), session: Session, more: u64) {
+        if let Some(count) = self
+            .counts
+            .get_mut(&key)
+            .and_then(|kinds| kinds.get_mut(&session))
+        {
+            *count = count.saturating_add(more);
+            return;
+        }
+        let octets = self.octets.saturating_add(octets_of(&session));
+        if octets <= TLS_SESSIONS_WAITING_OCTETS_MAX {
+            self.octets = octets;
+            self.counts.entry(key).or_default().insert(session, more);
+        }
+    }
+}
+
+/// About how much memory a kind of session takes, its domain and its place in the map included.
+fn octets_of(session: &Session) -> usize {
+    let policy = &session.policy;
+    let texts = policy.strings.iter().chain(&policy.mx_hosts);
+    texts.fold(1024, |sum, text| sum.saturating_add(text.len() + 32))
+}
 
 impl TlsCounts {
     fn add(&self, sessions: Vec<Session>, domain: &DnsName, day: UtcDay) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut waiting: usize = all.values().map(BTreeMap::len).sum();
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for session in sessions {
             for domain in reported_to(&session, domain) {
-                let counts = all.entry((domain.clone(), day)).or_default();
-                if let Some(count) = counts.get_mut(&session) {
-                    *count = count.saturating_add(1);
-                } else if waiting < TLS_SESSIONS_WAITING_MAX {
-                    counts.insert(session.clone(), 1);
-                    waiting = waiting.saturating_add(1);
-                }
+                waiting.add((domain.clone(), day), session.clone(), 1);
             }
         }
     }
 
     fn take(&self, entropy: &dyn Entropy) -> Vec<DomainSessions> {
         let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        all.into_iter()
+        all.counts
+            .into_iter()
             .map(|((domain, day), sessions)| DomainSessions {
                 domain,
                 day,
@@ -48,12 +75,10 @@ impl TlsCounts {
     }
 
     fn put_back(&self, counted: Vec<DomainSessions>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for counted in counted {
-            let counts = all.entry((counted.domain, counted.day)).or_default();
             for (session, count) in counted.sessions {
-                let sum = counts.entry(session).or_default();
-                *sum = sum.saturating_add(count);
+                waiting.add((counted.domain.clone(), counted.day), session, count);
             }
         }
     }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::tls_forget::Forgetting;
 use crate::StoreError;
 use crate::backend::{Clock, DomainMemory, ReceivedReport};
+use crate::limits::{TLS_REPORT_KEPT_OCTETS_MAX, TLS_REPORTS_KEPT_DAYS};
 use crate::tlsrpt::{Report, ReportDefect, UtcDay, read_report};
 use crate::vocab::DnsName;
 
@@ -16,6 +18,7 @@ pub struct TlsInbox {
     memory: Arc<dyn DomainMemory>,
     clock: Arc<dyn Clock>,
     domains: Vec<DnsName>,
+    forgetting: Forgetting,
 }
 
 /// A report was not kept.
@@ -45,6 +48,7 @@ impl TlsInbox {
             memory,
             clock,
             domains,
+            forgetting: Forgetting::default(),
         }
     }
 
@@ -63,10 +67,17 @@ impl TlsInbox {
             received: now,
             report,
         };
-        // Nobody reports the future; a wrong clock is at most a day off.
-        if received.day > UtcDay::of(now.plus(std::time::Duration::from_secs(86_400))) {
-            return Err(ReportDefect::Dates.into());
+        // Nobody reports the future; a wrong clock is at most a day off. Each day has its own room, so only days
+        // that are kept may be filled.
+        let today = UtcDay::of(now);
+        let tomorrow = UtcDay::of(now.plus(std::time::Duration::from_secs(86_400)));
+        if received.day > tomorrow || received.day < today.minus(TLS_REPORTS_KEPT_DAYS) {
+            return Err(ReportDefect::Day.into());
         }
+        if received.report.to_json().len() > TLS_REPORT_KEPT_OCTETS_MAX {
+            return Err(ReportDefect::TooLarge.into());
+        }
+        self.forgetting.once_a_day(&*self.memory, today).await?;
         self.memory.keep_received(&received).await?;
         Ok(())
     }

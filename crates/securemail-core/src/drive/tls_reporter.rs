@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,10 +9,11 @@ use futures_util::future::{self, Either, FutureExt as _};
 use sha2::{Digest, Sha256};
 
 use super::Relay;
-use super::own_mail::OwnMail;
+use super::own_mail::{OwnMail, id_of};
+use super::tls_forget::Forgetting;
 use crate::StoreError;
 use crate::backend::{ItemClass, ReportClaim, ReportPoster, ReportSettlement};
-use crate::limits::{ALIAS_HOPS_MAX, TLS_REPORT_HOURS, TLS_REPORTS_KEPT_DAYS};
+use crate::limits::{ALIAS_HOPS_MAX, TLS_REPORT_HOURS};
 use crate::mail::TlsReportMail;
 use crate::tlsrpt::{self, ReportHead, ReportUri, UtcDay, report_uris};
 use crate::vocab::{
@@ -59,8 +59,7 @@ pub struct TlsReporter {
     relay: Arc<Relay>,
     poster: Arc<dyn ReportPoster>,
     settings: TlsReportSettings,
-    /// The day on which old counts were last forgotten.
-    forgotten: AtomicU32,
+    forgetting: Forgetting,
 }
 
 /// Who wants a report.
@@ -83,7 +82,7 @@ impl TlsReporter {
             relay,
             poster,
             settings,
-            forgotten: AtomicU32::new(0),
+            forgetting: Forgetting::default(),
         }
     }
 
@@ -94,14 +93,23 @@ impl TlsReporter {
             let next = self.relay.now().plus(self.settings.poll_every);
             let pause = self.relay.parts.clock.sleep_until(next);
             if let Either::Right(_) = future::select(pause, stop.as_mut()).await {
-                if let Err(error) = self.relay.write_counts().await {
-                    tracing::warn!(%error, "counts of TLS sessions are lost");
+                return self.write_last_counts().await;
+            }
+            // What is not finished is leased, and its id lets the receiver see one of two.
+            let reporting = std::pin::pin!(self.report_due());
+            match future::select(reporting, stop.as_mut()).await {
+                Either::Left((Ok(_), _)) => {}
+                Either::Left((Err(error), _)) => {
+                    tracing::warn!(%error, "reports about TLS must wait for the store");
                 }
-                return;
+                Either::Right(_) => return self.write_last_counts().await,
             }
-            if let Err(error) = self.report_due().await {
-                tracing::warn!(%error, "reports about TLS must wait for the store");
-            }
+        }
+    }
+
+    async fn write_last_counts(&self) {
+        if let Err(error) = self.relay.write_counts().await {
+            tracing::warn!(%error, "counts of TLS sessions are lost");
         }
     }
 
@@ -111,8 +119,9 @@ impl TlsReporter {
     /// Where domain memory does not answer.
     pub async fn report_due(&self) -> Result<usize, StoreError> {
         self.relay.write_counts().await?;
-        self.forget_old().await?;
         let memory = &self.relay.parts.inquirer.memory;
+        let today = UtcDay::of(self.relay.now());
+        self.forgetting.once_a_day(&**memory, today).await?;
         let mut count = 0_usize;
         while let Some(claim) = memory
             .claim_report(self.relay.now(), self.settings.lease)
@@ -127,21 +136,6 @@ impl TlsReporter {
             count = count.saturating_add(1);
         }
         Ok(count)
-    }
-
-    /// Once a day.
-    async fn forget_old(&self) -> Result<(), StoreError> {
-        let today = UtcDay::of(self.relay.now());
-        if self.forgotten.load(Ordering::Relaxed) == today.number() {
-            return Ok(());
-        }
-        let memory = &self.relay.parts.inquirer.memory;
-        let received = today.minus(TLS_REPORTS_KEPT_DAYS);
-        memory
-            .forget_reports(today.minus(COUNTS_KEPT_DAYS), received)
-            .await?;
-        self.forgotten.store(today.number(), Ordering::Relaxed);
-        Ok(())
     }
 
     async fn report(&self, claim: &ReportClaim) -> ReportSettlement {
@@ -167,7 +161,7 @@ impl TlsReporter {
         }
     }
 
-    /// Asks `_smtp._tls.<domain>`; the resolver keeps the answer. A bogus answer is none.
+    /// Asks `_smtp._tls.<domain>`; the resolver keeps the answer. A bogus answer says nothing, and it is asked again.
     async fn wanted(&self, domain: &DnsName) -> Wanted {
         let Ok(mut name) = domain.below("_smtp._tls") else {
             return Wanted::ByNobody;
@@ -188,8 +182,8 @@ impl TlsReporter {
         Wanted::Unknown
     }
 
-    /// Whether one of the places took it. Section 3 leaves the choice to the sender: by HTTPS first, since
-    /// a mail to a domain whose TLS is broken may have to go in clear.
+    /// Whether one of the places took it, or mail is on its way to all that are left. Section 3 leaves the choice to
+    /// the sender: by HTTPS first, since a mail to a domain whose TLS is broken may have to go in clear.
     async fn deliver(&self, claim: &ReportClaim, places: &[ReportUri]) -> bool {
         let head = ReportHead {
             organisation: self.settings.organisation.clone(),
@@ -210,17 +204,19 @@ impl TlsReporter {
                 }
             }
         }
+        // A record that names no place that can be used asks for nothing.
+        let mut taken = places.is_empty();
         for place in places {
             let ReportUri::Mailto(to) = place else {
                 continue;
             };
+            // A mail that is queued may come back, so each place gets its own.
             match self.mail(&head, to, &gzip).await {
-                Ok(()) => return true,
+                Ok(()) => taken = true,
                 Err(error) => tracing::warn!(%error, "a report about TLS could not be queued"),
             }
         }
-        // A record that names no place that can be used asks for nothing.
-        places.is_empty()
+        taken
     }
 
     /// Queues it as a mail, which is then tried for a day.
@@ -266,20 +262,13 @@ impl TlsReporter {
 
 /// The same mail has the same id, so that a repeat meets its own.
 fn queue_of(head: &ReportHead, to: &Address) -> QueueId {
-    let digest = Sha256::new()
+    let hash = Sha256::new()
         .chain_update(b"securemail/v1/tls-report-mail\0")
         .chain_update(head.report_id())
         .chain_update([0])
-        .chain_update(to.to_string())
-        .finalize();
-    let mut id = [0; 16];
-    for (to, from) in id.iter_mut().zip(digest) {
-        *to = from;
-    }
-    QueueId::from_bytes(id)
+        .chain_update(to.to_string());
+    id_of(hash)
 }
 
-/// Reports are tried for a day; what is older than this is over.
-const COUNTS_KEPT_DAYS: u32 = 4;
 /// The longest pause between two tries.
 const RETRY_MAX: Duration = Duration::from_secs(4 * 3600);

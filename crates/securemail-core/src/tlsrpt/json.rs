@@ -33,6 +33,9 @@ pub enum ReportDefect {
     /// A policy type is unknown.
     #[error("a policy-type is none of tlsa, sts, no-policy-found")]
     PolicyType,
+    /// Its day is long over, or has not begun.
+    #[error("its day is more than 90 days ago, or has not begun")]
+    Day,
     /// It holds more than is read.
     #[error("it holds more policies, details or text than is read")]
     TooLarge,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use securemail_core::backend::DomainMemory;
 use securemail_core::drive::{TlsInbox, TlsInboxError};
 use securemail_core::limits::TLS_REPORTS_A_DAY_MAX;
-use securemail_core::tlsrpt::{ReportDefect, compress};
+use securemail_core::tlsrpt::{ReportDefect, UtcDay, compress};
 use securemail_testkit::memory::MemoryDomainMemory;
 use securemail_testkit::sim::ManualClock;
 
@@ -14,7 +14,9 @@ use crate::flow_world::name;
 const EXAMPLE: &str = include_str!("../../../../vectors/tlsrpt/rfc8460-appendix-b.json");
 
 fn inbox(memory: &Arc<MemoryDomainMemory>, domain: &str) -> TlsInbox {
-    let clock = Arc::new(ManualClock::default());
+    // The day after the one that the example is about.
+    let day: UtcDay = "2016-04-02".parse().unwrap();
+    let clock = Arc::new(ManualClock::at(day.begins()));
     TlsInbox::new(memory.clone(), clock, vec![name(domain)])
 }
 
@@ -53,15 +55,51 @@ async fn a_report_about_others_is_refused() {
     assert!(is_defect, "{broken:?}");
 }
 
+/// Each day has room of its own, so a day that is nobody's business must not be had.
 #[tokio::test]
-async fn a_report_about_a_day_to_come_is_refused() {
+async fn a_report_about_a_day_to_come_or_long_over_is_refused() {
     let memory = Arc::new(MemoryDomainMemory::default());
-    let future = EXAMPLE.replace("2016-04-01", "2036-04-01");
-    let refused = inbox(&memory, "company-y.example")
-        .take(future.as_bytes())
-        .await;
-    let is_defect = matches!(refused, Err(TlsInboxError::Defect(ReportDefect::Dates)));
-    assert!(is_defect, "{refused:?}");
+    let inbox = inbox(&memory, "company-y.example");
+    let about = |day| EXAMPLE.replace("2016-04-01", day);
+    for day in ["2036-04-01", "2016-04-04", "2016-01-02", "1970-01-01"] {
+        let refused = inbox.take(about(day).as_bytes()).await;
+        let is_defect = matches!(refused, Err(TlsInboxError::Defect(ReportDefect::Day)));
+        assert!(is_defect, "{day}: {refused:?}");
+    }
+    for day in ["2016-04-03", "2016-01-03"] {
+        inbox.take(about(day).as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_takes_much_room_is_refused() {
+    let memory = Arc::new(MemoryDomainMemory::default());
+    let long = EXAMPLE.replace("Company-X", &"x".repeat(64 * 1024));
+    let inbox = inbox(&memory, "company-y.example");
+    for report in [long.clone().into_bytes(), compress(long.as_bytes())] {
+        let refused = inbox.take(&report).await;
+        let is_defect = matches!(refused, Err(TlsInboxError::Defect(ReportDefect::TooLarge)));
+        assert!(is_defect, "{refused:?}");
+    }
+}
+
+/// Also where nobody sends reports, so that nobody else forgets.
+#[tokio::test]
+async fn reports_are_forgotten_after_their_time() {
+    let memory = Arc::new(MemoryDomainMemory::default());
+    inbox(&memory, "company-y.example")
+        .take(EXAMPLE.as_bytes())
+        .await
+        .unwrap();
+    let later: UtcDay = "2016-07-20".parse().unwrap();
+    let clock = Arc::new(ManualClock::at(later.begins()));
+    let domain = name("company-y.example");
+    let later = TlsInbox::new(memory.clone(), clock, vec![domain.clone()]);
+    let fresh = EXAMPLE.replace("2016-04-01", "2016-07-19");
+    later.take(fresh.as_bytes()).await.unwrap();
+    let kept = memory.received_reports(&domain, 10).await.unwrap();
+    let days: Vec<String> = kept.iter().map(|report| report.day.to_string()).collect();
+    assert_eq!(days, ["2016-07-19"]);
 }
 
 #[tokio::test]

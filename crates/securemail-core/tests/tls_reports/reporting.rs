@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use mail_auth::report::tlsrpt::{ResultType as Theirs, TlsReport};
 use securemail_core::backend::{
     DomainMemory, PostError, RecipientOutcome, ReportPoster, SessionOutcome,
@@ -15,6 +16,8 @@ use securemail_core::tlsrpt::{HttpsUri, Report, read_report};
 use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
 use securemail_testkit::outage::Fault;
 use securemail_testkit::scripted::{HostScript, reply};
+
+use tokio::sync::{Notify, oneshot};
 
 use crate::counting::world;
 use crate::flow_world::{DAY, HOUR, MINUTE, World, address, message, name, tenant};
@@ -309,6 +312,70 @@ async fn counted_on_the_next_day(world: &World) -> u64 {
         count += sessions.map(|(_, count)| count).sum::<u64>();
     }
     count
+}
+
+/// One of them may come back, and then nobody would have it.
+#[tokio::test]
+async fn each_mailbox_gets_a_mail() {
+    let world = world().await;
+    let desk = Arc::new(Desk::default());
+    failing(
+        &world,
+        "mailto:gone@taker.example,mailto:reports@taker.example",
+    )
+    .await;
+    world
+        .transport
+        .notice_host(&name(HOST), HostScript::takes());
+    to_next_day(&world, 5);
+    report(&world, &reporter(&world, &desk)).await;
+    world.work().await;
+    let mails = world.transport.notices();
+    let mut to: Vec<String> = mails
+        .iter()
+        .map(|mail| mail.recipient.to_string())
+        .collect();
+    to.retain(|to| to.ends_with("@taker.example") && to != EVA);
+    to.sort();
+    assert_eq!(to, ["gone@taker.example", "reports@taker.example"]);
+}
+
+/// Takes a connection, and never answers.
+#[derive(Debug, Default)]
+struct Silent(Notify);
+
+#[async_trait]
+impl ReportPoster for Silent {
+    async fn post(&self, _: &HttpsUri, _: Bytes) -> Result<(), PostError> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_never_answers_does_not_put_off_the_end() {
+    let world = world().await;
+    failing(&world, "https://reports.taker.example/tls").await;
+    let desk = Arc::new(Silent::default());
+    let contact = address("veilig@gemeente.example");
+    let settings = TlsReportSettings::new("Gemeente".to_owned(), contact, tenant().id);
+    let reporter = TlsReporter::new(world.relay.clone(), desk.clone(), settings);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let working = tokio::spawn(async move { reporter.work(stopped.map(drop)).await });
+    to_next_day(&world, 5);
+    let asked = async {
+        // Each step of the clock lets the next round begin.
+        loop {
+            world.clock.advance(MINUTE);
+            tokio::select! {
+                () = desk.0.notified() => return,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    asked.await;
+    stop.send(()).unwrap();
+    working.await.unwrap();
 }
 
 #[tokio::test]
