@@ -4,7 +4,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Form, ask, build, form, nowhere, resolver, settings, tlsa, zones};
+use common::{Form, ask, build, form, nowhere, question, resolver, settings, tlsa, zones};
+use securemail_core::backend::Resolver as _;
 use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
 use securemail_testkit::dns::{Fault, SignedDns, ZoneSpec};
 
@@ -297,4 +298,30 @@ async fn names_and_data_change_while_it_runs() {
         (form(&back), back.security),
         (Form::Records, Security::Secure)
     );
+}
+
+/// Q6: what stands in the cache has not yet ended, and is passed by all the same; the new answer takes its place.
+#[tokio::test]
+async fn an_answer_asked_for_anew_is_not_the_one_that_is_kept() {
+    let dns = zones().start().await.unwrap();
+    let resolver = resolver(&dns);
+    let mx = question("good.test", RecordKind::Mx);
+    let absent = question("_25._tcp.bare.good.test", RecordKind::Tlsa);
+    let before = resolver.resolve(&mx).await;
+    assert_eq!(form(&resolver.resolve(&absent).await), Form::NxDomain);
+
+    dns.replace("good.test. MX 10 mx.n3.test.").unwrap();
+    dns.add("_25._tcp.bare.good.test. TLSA 3 1 1 0202").unwrap();
+    let kept = resolver.resolve(&mx).await;
+    assert_eq!(kept.outcome, before.outcome, "nothing was kept to pass by");
+    assert_eq!(form(&resolver.resolve(&absent).await), Form::NxDomain);
+
+    let anew = resolver.resolve_anew(&mx).await;
+    assert_eq!(anew.security, Security::Secure);
+    assert_ne!(anew.outcome, before.outcome, "answered from the cache");
+    let appeared = resolver.resolve_anew(&absent).await;
+    let seen = (form(&appeared), appeared.security);
+    assert_eq!(seen, (Form::Records, Security::Secure));
+    assert_eq!(resolver.resolve(&mx).await.outcome, anew.outcome);
+    assert_eq!(form(&resolver.resolve(&absent).await), Form::Records);
 }
