@@ -5,7 +5,9 @@ mod flow_world;
 
 use std::time::Duration;
 
-use flow_world::{MINUTE, SECOND, World, is_marked, message, refuses, settle_down, submission};
+use flow_world::{
+    MINUTE, SECOND, World, is_marked, message, name, refuses, settle_down, submission,
+};
 use securemail_core::backend::Spool as _;
 use securemail_core::ledger::EventName;
 use securemail_core::vocab::Reply;
@@ -73,13 +75,17 @@ async fn where_the_intent_fails_nothing_is_handed_over() {
 #[tokio::test]
 async fn a_slow_intent_takes_its_time_from_the_patience_of_the_sender() {
     let world = world().await;
+    let slow = HostScript::takes().after(Duration::ZERO, 5 * SECOND);
+    world.transport.host(&name("mx.proved.example"), slow);
     world.spool.hold("intend");
     let task = begin(&world, &[EVA]).await;
     world.pass(30 * SECOND).await;
     assert!(!task.is_finished(), "nobody may answer yet");
     world.spool.up();
+    let up = world.now();
     let reply = world.drive(async move { task.await.unwrap() }).await;
-    assert_eq!(reply.code(), 250, "{reply}");
+    assert!(reply.text().starts_with("accepted as"), "{reply}");
+    assert!(world.now().since(up) <= SECOND, "the patience began anew");
     world.idle().await;
     world.work().await;
     assert_eq!(world.got(EVA).len(), 1, "once, at its end or later");

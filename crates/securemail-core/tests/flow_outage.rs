@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use flow_world::{DAY, HOUR, MINUTE, World, is_marked, message, name, refuses, text};
 use securemail_core::backend::{SessionOutcome, Verdict};
+use securemail_core::ledger::EventName;
 use securemail_core::route::PeerFailure;
 use securemail_core::vocab::{LookupFailure, RecordKind, Reply};
 use securemail_testkit::fakes::FixedScanner;
@@ -47,6 +48,7 @@ async fn no_room_for_the_intent_refuses_before_any_final_dot() {
     world.spool.fail("intend", Fault::Full);
     let reply = world.submit(message(&[EVA])).await;
     assert_eq!(reply.code(), 452, "{reply}");
+    world.spool.up();
     world.spool.down();
     later(&world.submit(message(&[EVA])).await);
     world.spool.up();
@@ -108,6 +110,50 @@ async fn a_vault_that_is_down_holds_the_message() {
     assert!(world.got(OLE).is_empty());
 }
 
+/// Breaks something of the vault's, lets the message come to it, and mends it: held meanwhile, told of once afterwards.
+async fn is_held_and_told_once(
+    world: &World,
+    fails: impl FnOnce(&World),
+    mends: impl FnOnce(&World),
+) {
+    assert_eq!(world.submit(message(&[OLE])).await.code(), 250);
+    fails(world);
+    world.work_after(20 * MINUTE).await;
+    assert_eq!(world.spool.inner().contents(), 1, "not held");
+    assert!(world.transport.notices().is_empty(), "a notice of nothing");
+    mends(world);
+    world.work_after(HOUR).await;
+    assert_eq!(world.spool.inner().contents(), 0);
+    assert_eq!(world.vault.inner().count(), 1);
+    for _ in 0..2 {
+        world.sweep().await;
+        world.work_after(MINUTE).await;
+        assert_eq!(world.transport.notices().len(), 1, "once");
+    }
+    assert!(world.got(OLE).is_empty());
+}
+
+#[tokio::test]
+async fn pickups_that_cannot_be_read_or_written_hold_the_message() {
+    for operation in ["load", "create", "replace"] {
+        let world = world().await;
+        let fails = |world: &World| world.pickups.fail(operation, Fault::Unavailable);
+        is_held_and_told_once(&world, fails, |world| world.pickups.up()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_full_holds_the_message() {
+    let world = world().await;
+    let fails = |world: &World| world.audit.fail("append", Fault::Full);
+    is_held_and_told_once(&world, fails, |world| world.audit.up()).await;
+    let consigned = world.count(EventName::ContentConsignment).await;
+    assert_eq!(
+        consigned, 1,
+        "it is in the vault, and the log does not say so once"
+    );
+}
+
 #[tokio::test]
 async fn a_key_store_that_is_down_queues_nothing_and_loses_nothing() {
     let world = world().await;
@@ -155,6 +201,7 @@ async fn a_memory_that_cannot_be_written_loses_no_result() {
     world.memory.fail("remember", Fault::Full);
     let reply = world.submit(message(&[EVA])).await;
     assert!(reply.text().starts_with("delivered as"), "{reply}");
+    world.memory.up();
 }
 
 #[tokio::test]
@@ -242,7 +289,6 @@ async fn a_notice_that_cannot_be_queued_is_told_by_the_sweep() {
 
 #[tokio::test]
 async fn what_the_domain_publishes_and_a_host_does_not_meet_calls_the_operator_once() {
-    use securemail_core::ledger::EventName;
     let world = world().await;
     let wrong = HostScript::ends(SessionOutcome::NotAuthenticated(PeerFailure::NoTlsaMatch));
     world.transport.host(&name("mx.proved.example"), wrong);

@@ -24,7 +24,7 @@ async fn world() -> World {
     // It answers late, so that the refusal is told by a mail and not in the session.
     let late = says_no.after(std::time::Duration::ZERO, 25 * flow_world::SECOND);
     world.proved("proved.example", "mx.proved.example", late);
-    world.return_hosts.put(&tenant().id, own_host());
+    world.return_hosts.inner().put(&tenant().id, own_host());
     let address = "10.1.2.3".parse().unwrap();
     world.dns.put(
         &name(OWN),
@@ -216,4 +216,17 @@ async fn where_neither_way_is_proved_only_something_needs_you_is_said() {
         !mail.contains(EVA) && !mail.contains("Action: failed"),
         "{mail}"
     );
+}
+
+/// P11: not knowing the tenant's host is not the tenant's having none.
+#[tokio::test]
+async fn while_the_host_of_the_tenant_cannot_be_told_the_mail_waits() {
+    let world = world().await;
+    world.transport.return_host(&name(OWN), takes());
+    world.return_hosts.down();
+    bounce(&world).await;
+    assert_eq!((world.transport.returns().len(), by_engine(&world)), (0, 0));
+    world.return_hosts.up();
+    world.work_after(DAY).await;
+    assert_eq!((world.transport.returns().len(), by_engine(&world)), (1, 0));
 }

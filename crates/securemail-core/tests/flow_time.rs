@@ -330,6 +330,7 @@ async fn who_lost_the_lease_does_not_open_the_dot() {
     let taken = world.drive(async move { two.work_once().await }).await;
     assert_eq!(taken.unwrap(), 1, "its lease ran out");
     slow.await.unwrap().unwrap();
+    world.spool.up();
     let got = world.got(EVA);
     assert_eq!(got.len(), 1, "both opened their dots");
     assert!(!is_marked(&got[0].octets));

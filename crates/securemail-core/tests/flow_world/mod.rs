@@ -56,9 +56,9 @@ pub(crate) struct World {
     pub(crate) memory: Arc<Outage<MemoryDomainMemory>>,
     pub(crate) directory: Arc<Outage<MemoryDirectory>>,
     pub(crate) signing: Arc<Outage<LocalKeys>>,
-    pub(crate) audit: Arc<MemoryAudit>,
-    pub(crate) pickups: Arc<MemoryPickups>,
-    pub(crate) return_hosts: Arc<MemoryReturnHosts>,
+    pub(crate) audit: Arc<Outage<MemoryAudit>>,
+    pub(crate) pickups: Arc<Outage<MemoryPickups>>,
+    pub(crate) return_hosts: Arc<Outage<MemoryReturnHosts>>,
     pub(crate) observer: Arc<RecordingObserver>,
     pub(crate) master: Arc<LocalMasterKey>,
     pub(crate) notifier: Arc<RecordingNotifier>,
@@ -78,8 +78,9 @@ impl World {
         let key = Key32::random(&*entropy).unwrap();
         let master = Arc::new(LocalMasterKey::new(&key, entropy.clone() as _));
         let clock = Arc::new(ManualClock::default());
-        let audit = Arc::new(MemoryAudit::default());
-        let spool = Arc::new(Outage::new(Arc::new(MemorySpool::new(audit.clone()))));
+        let audit = Arc::new(Outage::new(Arc::new(MemoryAudit::default())));
+        let spool = MemorySpool::new(audit.inner().clone());
+        let spool = Arc::new(Outage::new(Arc::new(spool)));
         let vault = Arc::new(Outage::new(Arc::new(MemoryVault::default())));
         let keys = Arc::new(Outage::new(Arc::new(MemoryKeyStore::default())));
         let memory = Arc::new(Outage::new(Arc::new(MemoryDomainMemory::default())));
@@ -88,8 +89,8 @@ impl World {
         let signing = Arc::new(Outage::new(Arc::new(signing_keys())));
         let dns = Arc::new(ScriptedDns::default());
         let transport = Arc::new(ScriptedTransport::new(clock.clone()));
-        let pickups = Arc::new(MemoryPickups::default());
-        let return_hosts = Arc::new(MemoryReturnHosts::default());
+        let pickups = Arc::new(Outage::new(Arc::new(MemoryPickups::default())));
+        let return_hosts = Arc::new(Outage::new(Arc::new(MemoryReturnHosts::default())));
         let observer = Arc::new(RecordingObserver::default());
         let executor = Arc::new(TestExecutor::default());
         let mut settings = settings();
@@ -273,7 +274,12 @@ impl World {
     /// All events, oldest first.
     pub(crate) async fn log(&self) -> Vec<ReadEvent> {
         let log = Log::of_tenant(tenant().id, &*self.master).await.unwrap();
-        let page = self.audit.page(&tenant().id, 0, 10_000).await.unwrap();
+        let page = self
+            .audit
+            .inner()
+            .page(&tenant().id, 0, 10_000)
+            .await
+            .unwrap();
         let events = page.events.iter();
         events.map(|event| log.read(event).unwrap()).collect()
     }

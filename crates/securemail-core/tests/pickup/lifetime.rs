@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    AuditSink, EventPage, KeyPurpose, KeyRef, KeyStore, NewEvent, PickupRecord, Pickups,
-    StoredEvent, Vault,
+    AuditSink as _, KeyPurpose, KeyRef, KeyStore, PickupRecord, Pickups,
 };
 use securemail_core::drive::pickup::{PickupError, Step, Verified};
 use securemail_core::ledger::{EventName, Fact, Log};
 use securemail_core::pickup::TellKind;
-use securemail_core::vocab::{
-    KeyedHash, QueueId, SealedContent, TenantId, UnixTime, VaultId, VaultKey, sha256,
-};
+use securemail_core::vocab::{VaultId, VaultKey, sha256};
 use securemail_testkit::memory::{MemoryAudit, MemoryVault};
+use securemail_testkit::outage::{Fault, Outage};
 
 use crate::pickup_world::*;
 
@@ -67,46 +64,17 @@ fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-/// A vault that fails its first store.
-#[derive(Debug)]
-struct Stumbling(Arc<MemoryVault>, std::sync::atomic::AtomicBool);
-
-#[async_trait]
-impl Vault for Stumbling {
-    async fn store(
-        &self,
-        key: &VaultKey,
-        expires: UnixTime,
-        body: &SealedContent,
-    ) -> Result<(), StoreError> {
-        if !self.1.swap(true, std::sync::atomic::Ordering::SeqCst) {
-            return Err(StoreError::Full);
-        }
-        self.0.store(key, expires, body).await
-    }
-
-    async fn open(&self, key: &VaultKey) -> Result<SealedContent, StoreError> {
-        self.0.open(key).await
-    }
-
-    async fn erase(&self, key: &VaultKey) -> Result<(), StoreError> {
-        self.0.erase(key).await
-    }
-
-    async fn expired(&self, now: UnixTime, limit: usize) -> Result<Vec<VaultKey>, StoreError> {
-        self.0.expired(now, limit).await
-    }
-}
-
 #[tokio::test]
 async fn nobody_is_told_before_the_content_is_durable() {
     let memory = Arc::new(MemoryVault::default());
-    let stumbling = Stumbling(Arc::clone(&memory), false.into());
-    let world = World::with_vault(memory, Arc::new(stumbling)).await;
+    let vault = Arc::new(Outage::new(Arc::clone(&memory)));
+    let world = World::with_vault(memory, vault.clone()).await;
+    vault.fail("store", Fault::Full);
     let failed = world.service.deposit(deposit(1, Some(NUMBER))).await;
     assert!(matches!(failed, Err(PickupError::Store(StoreError::Full))));
     assert!(world.sweep().await.is_empty());
     assert!(world.events().await.is_empty());
+    vault.up();
     let waiting = world.waiting().await;
     let session = world.session(&waiting).await;
     assert_eq!(
@@ -397,66 +365,17 @@ async fn those_whom_nobody_can_be_told_of_do_not_keep_others_from_their_end() {
     assert_eq!(again.len(), 11);
 }
 
-/// A log on a disk that is full.
-#[derive(Debug)]
-struct FullLog(Arc<MemoryAudit>, Arc<std::sync::atomic::AtomicBool>);
-
-#[async_trait]
-impl AuditSink for FullLog {
-    async fn append(&self, tenant: &TenantId, events: Vec<NewEvent>) -> Result<u64, StoreError> {
-        if self.1.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(StoreError::Full);
-        }
-        self.0.append(tenant, events).await
-    }
-
-    async fn page(
-        &self,
-        tenant: &TenantId,
-        from: u64,
-        limit: usize,
-    ) -> Result<EventPage, StoreError> {
-        self.0.page(tenant, from, limit).await
-    }
-
-    async fn of_message(
-        &self,
-        tenant: &TenantId,
-        queue: QueueId,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.0.of_message(tenant, queue).await
-    }
-
-    async fn find(
-        &self,
-        tenant: &TenantId,
-        index: KeyedHash,
-        limit: usize,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.0.find(tenant, index, limit).await
-    }
-
-    async fn erase_personal(
-        &self,
-        tenant: &TenantId,
-        before: UnixTime,
-    ) -> Result<usize, StoreError> {
-        self.0.erase_personal(tenant, before).await
-    }
-}
-
 #[tokio::test]
 async fn a_destruction_that_could_not_be_logged_is_logged_later_and_once() {
     let audit = Arc::new(MemoryAudit::default());
-    let is_full = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let full = FullLog(Arc::clone(&audit), Arc::clone(&is_full));
-    let world = World::with_audit(audit, Arc::new(full)).await;
+    let log = Arc::new(Outage::new(Arc::clone(&audit)));
+    let world = World::with_audit(audit, log.clone()).await;
     let wished = world.waiting().await;
     let session = world.session(&wished).await;
     let read = world.waiting_with(deposit(2, Some(NUMBER))).await;
     world.session(&read).await;
 
-    is_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    log.fail("append", Fault::Full);
     let destroyed = world
         .service
         .destroy_now(wished.id, &wished.link, &session.token)
@@ -469,7 +388,7 @@ async fn a_destruction_that_could_not_be_logged_is_logged_later_and_once() {
     // What is over is destroyed, logged or not.
     assert_eq!((world.keys.count(), world.vault.count()), (0, 0));
 
-    is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    log.up();
     world.clock.advance(MINUTE);
     world.sweep().await;
     world.sweep().await;
@@ -483,18 +402,17 @@ async fn a_destruction_that_could_not_be_logged_is_logged_later_and_once() {
 #[tokio::test]
 async fn wrong_codes_that_could_not_be_logged_are_answered_and_logged_later() {
     let audit = Arc::new(MemoryAudit::default());
-    let is_full = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let full = FullLog(Arc::clone(&audit), Arc::clone(&is_full));
-    let world = World::with_audit(audit, Arc::new(full)).await;
+    let log = Arc::new(Outage::new(Arc::clone(&audit)));
+    let world = World::with_audit(audit, log.clone()).await;
     let waiting = world.waiting().await;
     let code = world.code(&waiting).await;
-    is_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    log.fail("append", Fault::Full);
     let verified = world.verify(&waiting, &wrong(&code)).await;
     assert!(
         matches!(verified, Verified::Wrong { left: 2 }),
         "{verified:?}"
     );
-    is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    log.up();
     world.clock.advance(MINUTE);
     world.sweep().await;
     world.sweep().await;

@@ -1,109 +1,24 @@
-//! Back-ends that can be switched off or made slow, whole or for one operation.
+//! The back-ends' traits: each call asks the switch first. An operation has the name of its method.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    CachedPolicy, Claim, Committed, DeliveryState, Directory, DkimSigner, DomainHistory,
-    DomainMemory, Intent, KeyPurpose, KeyRef, KeyStore, Lease, Leased, NewEvent, NewItem,
-    ReceivedReport, ReportClaim, ReportSettlement, Settlement, SigningError, SigningKeys, Spool,
-    Vault, WrappedKey,
+    AddressPrefix, AuditSink, Budget, CachedPolicy, Claim, Committed, DeliveryState, Directory,
+    DkimSigner, DomainHistory, DomainMemory, EventPage, Intent, KeyPurpose, KeyRef, KeyStore,
+    Lease, Leased, NewEvent, NewItem, PickupRecord, Pickups, ReceivedReport, ReportClaim,
+    ReportSettlement, ReturnHost, ReturnHosts, Settlement, SigningError, SigningKeys, Spent, Spool,
+    StoredEvent, Vault, WrappedKey,
 };
 use securemail_core::tlsrpt::{DomainSessions, UtcDay};
 use securemail_core::vocab::{
-    Account, Address, DeliveryKey, DnsName, Identity, PhoneNumber, QueueId, SealedContent, Tenant,
-    TenantId, UnixTime, VaultKey,
+    Account, Address, DeliveryKey, DnsName, Identity, KeyedHash, PhoneNumber, QueueId,
+    SealedContent, Tenant, TenantId, UnixTime, VaultId, VaultKey,
 };
 
-use tokio::sync::watch;
-
-use crate::memory::lock;
-
-/// How an operation fails. A failure changes nothing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fault {
-    /// There is no room.
-    Full,
-    /// It does not answer.
-    Unavailable,
-}
-
-/// A back-end that can be switched off, or made slow.
-pub struct Outage<T> {
-    inner: Arc<T>,
-    faults: Mutex<BTreeMap<&'static str, Fault>>,
-    held: watch::Sender<BTreeSet<&'static str>>,
-}
-
-impl<T> Outage<T> {
-    /// Nothing fails yet.
-    #[must_use]
-    pub fn new(inner: Arc<T>) -> Self {
-        Self {
-            inner,
-            faults: Mutex::default(),
-            held: watch::Sender::default(),
-        }
-    }
-
-    /// What is behind it.
-    #[must_use]
-    pub const fn inner(&self) -> &Arc<T> {
-        &self.inner
-    }
-
-    /// The operation of this name fails from here on.
-    pub fn fail(&self, operation: &'static str, fault: Fault) {
-        lock(&self.faults).insert(operation, fault);
-    }
-
-    /// Nothing answers from here on.
-    pub fn down(&self) {
-        self.fail(ALL, Fault::Unavailable);
-    }
-
-    /// Calls of the operation of this name wait from here on, before they do anything.
-    pub fn hold(&self, operation: &'static str) {
-        self.held.send_modify(|held| held.extend([operation]));
-    }
-
-    /// What was held goes on; what fails, fails.
-    pub fn let_go(&self) {
-        self.held.send_modify(BTreeSet::clear);
-    }
-
-    /// Everything works again, and what was held goes on.
-    pub fn up(&self) {
-        lock(&self.faults).clear();
-        self.let_go();
-    }
-
-    async fn check(&self, operation: &'static str) -> Result<(), StoreError> {
-        let mut held = self.held.subscribe();
-        // The sender lives as long as `self`, so there is always a next value to wait for.
-        drop(held.wait_for(|held| !held.contains(operation)).await);
-        let faults = lock(&self.faults);
-        match faults.get(operation).or_else(|| faults.get(ALL)) {
-            Some(Fault::Full) => Err(StoreError::Full),
-            Some(Fault::Unavailable) => Err(StoreError::Unavailable("switched off".into())),
-            None => Ok(()),
-        }
-    }
-}
-
-impl<T> fmt::Debug for Outage<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outage")
-            .field("faults", &*lock(&self.faults))
-            .finish_non_exhaustive()
-    }
-}
-
-const ALL: &str = "*";
+use super::Outage;
 
 #[async_trait]
 impl<T: Spool> Spool for Outage<T> {
@@ -378,5 +293,127 @@ impl<T: SigningKeys> SigningKeys for Outage<T> {
             .await
             .map_err(|error| SigningError::Unavailable(error.into()))?;
         self.inner.signers(domain).await
+    }
+}
+
+#[async_trait]
+impl<T: AuditSink> AuditSink for Outage<T> {
+    async fn append(&self, tenant: &TenantId, events: Vec<NewEvent>) -> Result<u64, StoreError> {
+        self.check("append").await?;
+        self.inner.append(tenant, events).await
+    }
+
+    async fn page(
+        &self,
+        tenant: &TenantId,
+        from: u64,
+        limit: usize,
+    ) -> Result<EventPage, StoreError> {
+        self.check("page").await?;
+        self.inner.page(tenant, from, limit).await
+    }
+
+    async fn of_message(
+        &self,
+        tenant: &TenantId,
+        queue: QueueId,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.check("of_message").await?;
+        self.inner.of_message(tenant, queue).await
+    }
+
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        index: KeyedHash,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.check("find").await?;
+        self.inner.find(tenant, index, limit).await
+    }
+
+    async fn erase_personal(
+        &self,
+        tenant: &TenantId,
+        before: UnixTime,
+    ) -> Result<usize, StoreError> {
+        self.check("erase_personal").await?;
+        self.inner.erase_personal(tenant, before).await
+    }
+}
+
+#[async_trait]
+impl<T: Pickups> Pickups for Outage<T> {
+    async fn create(&self, record: &PickupRecord) -> Result<(), StoreError> {
+        self.check("create").await?;
+        self.inner.create(record).await
+    }
+
+    async fn load(&self, key: &VaultKey) -> Result<PickupRecord, StoreError> {
+        self.check("load").await?;
+        self.inner.load(key).await
+    }
+
+    async fn locate(&self, id: VaultId) -> Result<VaultKey, StoreError> {
+        self.check("locate").await?;
+        self.inner.locate(id).await
+    }
+
+    async fn replace(&self, record: &PickupRecord, expected: u64) -> Result<(), StoreError> {
+        self.check("replace").await?;
+        self.inner.replace(record, expected).await
+    }
+
+    async fn due(&self, now: UnixTime, limit: usize) -> Result<Vec<PickupRecord>, StoreError> {
+        self.check("due").await?;
+        self.inner.due(now, limit).await
+    }
+
+    async fn erase(&self, key: &VaultKey) -> Result<(), StoreError> {
+        self.check("erase").await?;
+        self.inner.erase(key).await
+    }
+
+    async fn block(
+        &self,
+        tenant: &TenantId,
+        prefix: AddressPrefix,
+        until: UnixTime,
+    ) -> Result<(), StoreError> {
+        self.check("block").await?;
+        self.inner.block(tenant, prefix, until).await
+    }
+
+    async fn blocked_until(
+        &self,
+        tenant: &TenantId,
+        prefix: AddressPrefix,
+        now: UnixTime,
+    ) -> Result<Option<UnixTime>, StoreError> {
+        self.check("blocked_until").await?;
+        self.inner.blocked_until(tenant, prefix, now).await
+    }
+
+    async fn spend(
+        &self,
+        tenant: &TenantId,
+        budgets: &[Budget],
+        now: UnixTime,
+    ) -> Result<Spent, StoreError> {
+        self.check("spend").await?;
+        self.inner.spend(tenant, budgets, now).await
+    }
+
+    async fn give_back(&self, tenant: &TenantId, budgets: &[Budget]) -> Result<(), StoreError> {
+        self.check("give_back").await?;
+        self.inner.give_back(tenant, budgets).await
+    }
+}
+
+#[async_trait]
+impl<T: ReturnHosts> ReturnHosts for Outage<T> {
+    async fn return_host(&self, tenant: &TenantId) -> Result<Option<ReturnHost>, StoreError> {
+        self.check("return_host").await?;
+        self.inner.return_host(tenant).await
     }
 }
