@@ -8,7 +8,6 @@ use securemail_core::StoreError;
 use securemail_core::backend::{
     CachedPolicy, DomainHistory, DomainMemory, ReceivedReport, ReportClaim, ReportSettlement,
 };
-use securemail_core::limits::WATCHED_DOMAINS_MAX;
 use securemail_core::tlsrpt::{DomainSessions, UtcDay};
 use securemail_core::vocab::{DnsName, UnixTime};
 use serde::Serialize;
@@ -108,13 +107,13 @@ impl DomainMemory for SqliteStore {
             return Ok(());
         }
         let domain = domain.clone();
+        let most = i64::try_from(self.watched_max).unwrap_or(i64::MAX);
         self.writer
             .call(Class::Settle, move |db| {
                 let sql = "INSERT INTO watched SELECT ?1, ?2, ?3
                            WHERE (SELECT count(*) FROM watched) < ?4
                               OR EXISTS (SELECT 1 FROM watched WHERE domain = ?1)
                            ON CONFLICT DO UPDATE SET until = max(until, excluded.until)";
-                let most = i64::try_from(WATCHED_DOMAINS_MAX).unwrap_or(i64::MAX);
                 db.prepare_cached(sql)?.execute(params![
                     domain.as_str(),
                     millis(due),

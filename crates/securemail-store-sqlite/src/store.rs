@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 use securemail_core::StoreError;
 use securemail_core::backend::Entropy;
+use securemail_core::limits::WATCHED_DOMAINS_MAX;
 use securemail_core::seal::RecordCipher;
 
 use crate::db::{Kind, OpenError, Opener, Readers, Reserve, Writer};
@@ -20,6 +21,7 @@ pub struct StoreSettings {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) limit: Option<u64>,
     pub(crate) reserve: u64,
+    pub(crate) watched_max: usize,
 }
 
 impl StoreSettings {
@@ -32,6 +34,7 @@ impl StoreSettings {
             entropy,
             limit: None,
             reserve: 4 * 1024 * 1024,
+            watched_max: WATCHED_DOMAINS_MAX,
         }
     }
 
@@ -48,6 +51,13 @@ impl StoreSettings {
         self.reserve = octets;
         self
     }
+
+    /// Watches the policies of at most so many domains in the background.
+    #[must_use]
+    pub const fn with_watched_max(mut self, domains: usize) -> Self {
+        self.watched_max = domains;
+        self
+    }
 }
 
 impl fmt::Debug for StoreSettings {
@@ -55,6 +65,7 @@ impl fmt::Debug for StoreSettings {
         f.debug_struct("StoreSettings")
             .field("limit", &self.limit)
             .field("reserve", &self.reserve)
+            .field("watched_max", &self.watched_max)
             .finish_non_exhaustive()
     }
 }
@@ -70,6 +81,7 @@ pub struct SqliteStore {
     pub(crate) contents: PathBuf,
     pub(crate) cipher: RecordCipher,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) watched_max: usize,
 }
 
 impl SqliteStore {
@@ -89,6 +101,7 @@ impl SqliteStore {
             contents: beside(path, "-contents"),
             cipher: settings.cipher,
             entropy: settings.entropy,
+            watched_max: settings.watched_max,
         };
         store.sweep_contents(&opener)?;
         Ok(store)

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use common::Disk;
 use securemail_core::backend::{AuditSink, Directory, DomainMemory, KeyStore, Pickups, Vault};
-use securemail_store_sqlite::{FileVault, SqliteKeyStore};
+use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore};
 use securemail_testkit::conformance::Harness;
 use securemail_testkit::conformance::census::{CensusHarness, Counted};
+use securemail_testkit::conformance::domain_memory::DomainMemoryHarness;
 use securemail_testkit::conformance::keys::KeysHarness;
 use securemail_testkit::conformance::spool::{SpoolHarness, SpoolWithLog};
 
@@ -45,6 +46,14 @@ on_disk!(
 impl KeysHarness for Disk {
     async fn leaves(&self, octets: &[u8]) -> bool {
         holds(self.dir(), octets)
+    }
+}
+
+#[async_trait]
+impl DomainMemoryHarness for Disk {
+    async fn watching(&self, most: usize) -> Arc<dyn DomainMemory> {
+        let settings = common::settings().with_watched_max(most);
+        Arc::new(SqliteStore::open(&self.path("store.db"), settings).unwrap())
     }
 }
 

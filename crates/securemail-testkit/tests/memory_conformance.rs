@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use securemail_core::backend::{AuditSink, Directory, DomainMemory, KeyStore, Pickups, Vault};
 use securemail_testkit::conformance::Harness;
 use securemail_testkit::conformance::census::{CensusHarness, Counted};
+use securemail_testkit::conformance::domain_memory::DomainMemoryHarness;
 use securemail_testkit::conformance::keys::KeysHarness;
 use securemail_testkit::conformance::spool::{SpoolHarness, SpoolWithLog};
 use securemail_testkit::memory::{
@@ -38,6 +39,13 @@ in_memory!(
     Pickups: MemoryPickups,
     Vault: MemoryVault
 );
+
+#[async_trait]
+impl DomainMemoryHarness for Memory {
+    async fn watching(&self, most: usize) -> Arc<dyn DomainMemory> {
+        Arc::new(MemoryDomainMemory::watching(most))
+    }
+}
 
 #[derive(Default)]
 struct Keys(Mutex<Arc<MemoryKeyStore>>);

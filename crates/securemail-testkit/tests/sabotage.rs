@@ -1,8 +1,11 @@
 //! The suites can fail: each clause notices the back-end that breaks it.
 
-use securemail_testkit::conformance::{block_on, keys, spool, vault};
+use securemail_testkit::conformance::{
+    block_on, census, domain_memory, keys, pickups, spool, vault,
+};
 use securemail_testkit::sabotage::{
-    KeysFault, SabotagedKeys, SabotagedVault, SpoolFault, VaultFault,
+    CensusFault, DomainsFault, KeysFault, PickupsFault, SabotagedDomainMemory, SabotagedKeys,
+    SabotagedPickups, SabotagedVault, SpoolFault, VaultFault,
 };
 
 macro_rules! broken {
@@ -21,6 +24,14 @@ fn bad_vault(fault: VaultFault) -> SabotagedVault {
 
 fn bad_keys(fault: KeysFault) -> SabotagedKeys {
     SabotagedKeys::new(fault)
+}
+
+fn bad_domains(fault: DomainsFault) -> SabotagedDomainMemory {
+    SabotagedDomainMemory::new(fault)
+}
+
+fn bad_pickups(fault: PickupsFault) -> SabotagedPickups {
+    SabotagedPickups::new(fault)
 }
 
 broken! {
@@ -57,4 +68,31 @@ broken! {
     s10: "S10: ", spool::s10_full_changes_nothing_and_outcomes_fit, SpoolFault::S10;
     s11: "S11: ", spool::s11_the_oldest_is_the_one_queued_for_longest, SpoolFault::S11;
     s12: "S12: ", spool::s12_an_open_dot_is_known_until_it_is_settled, SpoolFault::S12;
+
+    r1: "R1: ", domain_memory::r1_remembered_is_recalled, bad_domains(DomainsFault::R1);
+    r2: "R2: ", domain_memory::r2_a_later_record_replaces, bad_domains(DomainsFault::R2);
+    r3: "R3: ", domain_memory::r3_never_seen_is_none, bad_domains(DomainsFault::R3);
+    r4: "R4: ", domain_memory::r4_what_is_watched_keeps_its_time, bad_domains(DomainsFault::R4Time);
+    r4_full: "R4: ", domain_memory::r4_a_full_list_takes_no_more, bad_domains(DomainsFault::R4Full);
+    r5: "R5: ", domain_memory::r5_what_is_due_is_claimed_once, bad_domains(DomainsFault::R5);
+    r6: "R6: ", domain_memory::r6_a_call_that_is_broken_off_counts_all_or_nothing, bad_domains(DomainsFault::R6);
+    r7: "R7: ", domain_memory::r7_kinds_are_bounded, bad_domains(DomainsFault::R7);
+    r8: "R8: ", domain_memory::r8_one_caller_has_a_report_at_a_time, bad_domains(DomainsFault::R8);
+    r9: "R9: ", domain_memory::r9_an_older_claim_settles_nothing, bad_domains(DomainsFault::R9);
+    r10: "R10: ", domain_memory::r10_what_is_done_stays_done, bad_domains(DomainsFault::R10);
+    r11: "R11: ", domain_memory::r11_a_report_is_kept_once, bad_domains(DomainsFault::R11);
+    r12: "R12: ", domain_memory::r12_only_what_is_old_is_forgotten, bad_domains(DomainsFault::R12);
+
+    p1: "P1: ", pickups::p1_created_is_durable, bad_pickups(PickupsFault::P1);
+    p2: "P2: ", pickups::p2_replace_wants_the_stored_version, bad_pickups(PickupsFault::P2);
+    p2_race: "P2: ", pickups::p2_of_concurrent_replacements_one_wins, bad_pickups(PickupsFault::P2);
+    p3: "P3: ", pickups::p3_due_comes_earliest_first, bad_pickups(PickupsFault::P3);
+    p4: "P4: ", pickups::p4_erased_is_gone, bad_pickups(PickupsFault::P4);
+    p5: "P5: ", pickups::p5_a_block_is_seen_until_it_ends, bad_pickups(PickupsFault::P5);
+    p6: "P6: ", pickups::p6_a_budget_is_spent_once_over, bad_pickups(PickupsFault::P6);
+    p6_race: "P6: ", pickups::p6_of_concurrent_spends_no_more_are_granted_than_there_are, bad_pickups(PickupsFault::P6Race);
+    p7: "P7: ", pickups::p7_what_is_given_back_can_be_spent_again, bad_pickups(PickupsFault::P7);
+
+    g1: "G1: ", census::g1_what_is_kept_is_counted_and_what_ended_is_not, CensusFault::G1;
+    g2: "G2: ", census::g2_no_number_is_above_its_bound, CensusFault::G2;
 }

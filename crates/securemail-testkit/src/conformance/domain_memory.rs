@@ -1,8 +1,10 @@
 //! The contract of [`DomainMemory`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join3;
+use async_trait::async_trait;
+use futures_util::future::{join3, poll_immediate};
 use securemail_core::StoreError;
 use securemail_core::backend::{
     CachedPolicy, DomainHistory, DomainMemory, HostHistory, ReceivedReport, ReportClaim,
@@ -25,8 +27,10 @@ macro_rules! domain_memory_conformance {
             r2_a_later_record_replaces,
             r3_never_seen_is_none,
             r4_what_is_watched_keeps_its_time,
+            r4_a_full_list_takes_no_more,
             r5_what_is_due_is_claimed_once,
             r6_counts_add_up,
+            r6_a_call_that_is_broken_off_counts_all_or_nothing,
             r7_kinds_are_bounded,
             r8_one_caller_has_a_report_at_a_time,
             r9_an_older_claim_settles_nothing,
@@ -35,6 +39,13 @@ macro_rules! domain_memory_conformance {
             r12_only_what_is_old_is_forgotten,
         );
     };
+}
+
+/// A harness that can make the list of watched domains short.
+#[async_trait]
+pub trait DomainMemoryHarness: Harness<dyn DomainMemory> {
+    /// An empty memory that watches so many domains and no more, instead of `limits::WATCHED_DOMAINS_MAX`.
+    async fn watching(&self, most: usize) -> Arc<dyn DomainMemory>;
 }
 
 /// **R1** What `remember` and `put_policy` returned `Ok` for is recalled, also after a restart.
@@ -118,6 +129,33 @@ pub async fn r4_what_is_watched_keeps_its_time(harness: &impl Harness<dyn Domain
     assert_eq!(claim(62).await, [], "R5: gone");
 }
 
+/// **R4** A list that is full takes no more, which is no error; what stands on it can still be watched for
+/// longer, and what left it makes room.
+pub async fn r4_a_full_list_takes_no_more(harness: &impl DomainMemoryHarness) {
+    let memory = harness.watching(3).await;
+    let at = |minutes: u64| NOW.plus(Duration::from_secs(60 * minutes));
+    let names: Vec<DnsName> = (0..5).map(|n| name(&format!("d{n}.example"))).collect();
+    let watch = async |domain: &DnsName, until| {
+        let watched = memory.watch(domain, at(1), at(until)).await;
+        watched.expect("R4: no error");
+    };
+    let claimed = async |minute| {
+        let claimed = memory.claim_due(at(minute), at(minute + 1), 9).await;
+        let mut claimed = claimed.expect("claim_due");
+        claimed.sort();
+        claimed
+    };
+    for domain in &names {
+        watch(domain, 30).await;
+    }
+    assert_eq!(claimed(5).await, names[..3], "R4: the list is full");
+    watch(&names[0], 60).await;
+    assert_eq!(claimed(40).await, names[..1], "R4: the longer end");
+    watch(&names[4], 60).await;
+    let both = [names[0].clone(), names[4].clone()];
+    assert_eq!(claimed(50).await, both, "R4: there is room again");
+}
+
 /// **R5** Each domain goes to one caller, the longest overdue first, and comes again in time.
 pub async fn r5_what_is_due_is_claimed_once(harness: &impl Harness<dyn DomainMemory>) {
     let memory = harness.fresh().await;
@@ -181,6 +219,33 @@ pub async fn r6_counts_add_up(harness: &impl Harness<dyn DomainMemory>) {
     assert_eq!(total("example.net"), 20, "R6: counted by all");
     let kinds = claims.first().map(|claim| claim.sessions.len());
     assert_eq!(kinds, Some(1), "R6: one kind, one count");
+}
+
+/// **R6** One call counts all that it was given, or nothing, also where its caller goes away.
+pub async fn r6_a_call_that_is_broken_off_counts_all_or_nothing(
+    harness: &impl Harness<dyn DomainMemory>,
+) {
+    let memory = harness.fresh().await;
+    let domains = ["one.example", "two.example", "three.example"];
+    let counted = domains.map(|domain| counted(domain, 0, 1));
+    for polls in 0..10 {
+        let mut call = memory.count_sessions(&counted);
+        for _ in 0..polls {
+            if poll_immediate(&mut call).await.is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    memory.count_sessions(&counted).await.expect("count");
+    let claims = all_due(&*memory).await;
+    let counts = claims.iter().flat_map(|claim| &claim.sessions);
+    let counts: Vec<u64> = counts.map(|(_, count)| *count).collect();
+    assert_eq!(counts.len(), 3, "R6: each domain");
+    assert!(
+        counts.iter().all(|count| *count == counts[0]),
+        "R6: {counts:?}"
+    );
 }
 
 /// **R7** Of one domain and day so many kinds of sessions are kept, and no more.
@@ -298,7 +363,7 @@ pub async fn r10_what_is_done_stays_done(harness: &impl Harness<dyn DomainMemory
         .expect("settle");
     let memory = harness.reopen(memory).await;
     memory.count_sessions(&counts).await.expect("R10: no error");
-    assert_eq!(all_due(&*memory).await, [], "R10");
+    assert_eq!(all_due(&*memory).await, [], "R10: given again");
     let other = DomainSessions {
         day: day(1),
         ..counted("example.org", 0, 1)
@@ -331,7 +396,11 @@ pub async fn r11_a_report_is_kept_once(harness: &impl Harness<dyn DomainMemory>)
         memory.keep_received(&report).await.expect("R11: no error");
     }
     let found = memory.received_reports(&name("many.example"), 10_000).await;
-    assert_eq!(found.expect("received").len(), TLS_REPORTS_A_DAY_MAX, "R11");
+    assert_eq!(
+        found.expect("received").len(),
+        TLS_REPORTS_A_DAY_MAX,
+        "R11: a day"
+    );
 }
 
 /// **R12** `forget_reports` forgets what is of days before, and nothing else.
@@ -352,7 +421,7 @@ pub async fn r12_only_what_is_old_is_forgotten(harness: &impl Harness<dyn Domain
     assert_eq!(days.len(), 2, "R12: {days:?}");
     assert!(!days.contains(&day(1)), "R12: {days:?}");
     let left = memory.received_reports(&name("example.org"), 10).await;
-    assert_eq!(left.expect("received").len(), 1, "R12");
+    assert_eq!(left.expect("received").len(), 1, "R12: reports");
 }
 
 /// Claims everything that is due now.

@@ -203,7 +203,7 @@ pub async fn p7_what_is_given_back_can_be_spent_again(harness: &impl Harness<dyn
     let one = [budget(1, 1, 60)];
     for _ in 0..3 {
         let spent = pickups.spend(&tenant("acme"), &one, at(5)).await;
-        assert_eq!(spent.expect("spend"), Spent::Granted, "P7");
+        assert_eq!(spent.expect("spend"), Spent::Granted, "P7: time and again");
         let given = pickups.give_back(&tenant("acme"), &one).await;
         given.expect("give_back");
     }

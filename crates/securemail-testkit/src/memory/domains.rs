@@ -16,14 +16,36 @@ use securemail_core::vocab::{DnsName, UnixTime};
 use super::lock;
 
 /// A domain memory in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryDomainMemory {
     histories: Mutex<BTreeMap<DnsName, DomainHistory>>,
     policies: Mutex<BTreeMap<DnsName, CachedPolicy>>,
     /// When each is looked at next, and until when.
     watched: Mutex<BTreeMap<DnsName, (UnixTime, UnixTime)>>,
+    watched_max: usize,
     counts: Mutex<BTreeMap<(DnsName, UtcDay), Counts>>,
     received: Mutex<BTreeMap<(DnsName, String), ReceivedReport>>,
+}
+
+impl Default for MemoryDomainMemory {
+    fn default() -> Self {
+        Self::watching(WATCHED_DOMAINS_MAX)
+    }
+}
+
+impl MemoryDomainMemory {
+    /// One that watches at most so many domains.
+    #[must_use]
+    pub fn watching(most: usize) -> Self {
+        Self {
+            histories: Mutex::default(),
+            policies: Mutex::default(),
+            watched: Mutex::default(),
+            watched_max: most,
+            counts: Mutex::default(),
+            received: Mutex::default(),
+        }
+    }
 }
 
 /// What was counted for one domain and day, and how its report stands.
@@ -76,7 +98,7 @@ impl DomainMemory for MemoryDomainMemory {
         let mut watched = lock(&self.watched);
         if let Some((_, end)) = watched.get_mut(domain) {
             *end = until.max(*end);
-        } else if watched.len() < WATCHED_DOMAINS_MAX {
+        } else if watched.len() < self.watched_max {
             watched.insert(domain.clone(), (due, until));
         }
         Ok(())
