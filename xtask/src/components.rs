@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::steps::{command, output_of, run};
 
 /// A program that proves that its Debian package is there.
-const PROGRAMS: [(&str, &str); 16] = [
+const PROGRAMS: [(&str, &str); 18] = [
     ("chromedriver", "chromium-driver"),
     ("chromium", "chromium"),
     ("dig", "bind9-dnsutils"),
@@ -15,6 +15,8 @@ const PROGRAMS: [(&str, &str); 16] = [
     ("ldns-signzone", "ldnsutils"),
     ("mta-sts-daemon", "postfix-mta-sts-resolver"),
     ("nginx", "nginx-light"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("nsd", "nsd"),
     ("openssl", "openssl"),
     ("postfix", "postfix"),
@@ -58,6 +60,9 @@ const UNPACKED_NEED: &str = "libdb5.3 libevent-2.1-7 libgnutls-dane0 libidn12 li
 /// Programs in Python that Debian does not have, each pinned and in a folder of its own: together their wishes
 /// contradict each other.
 const PYTHON: [(&str, &str); 1] = [("sslyze", "6.3.1")];
+/// A mail server and a client that speak REQUIRETLS, which nothing in Debian does. Later versions want a later
+/// Node than Debian has. What they need is pinned by themselves.
+const NODE: [&str; 2] = ["smtp-server@3.18.5", "nodemailer@8.0.10"];
 
 /// Installs what is missing and proves that all of it is there.
 pub(crate) fn install() -> Result<(), Failure> {
@@ -76,7 +81,7 @@ pub(crate) fn install() -> Result<(), Failure> {
     for (name, version) in PYTHON {
         install_python(name, version)?;
     }
-    Ok(())
+    install_node()
 }
 
 /// Where each program in Python is installed.
@@ -85,6 +90,29 @@ pub(crate) fn python_folders() -> Result<Vec<(&'static str, PathBuf)>, Failure> 
     let folder = Path::new(&home).join(".cache/securemail/python");
     let of = |(name, version)| (name, folder.join(format!("{name}-{version}")));
     Ok(PYTHON.into_iter().map(of).collect())
+}
+
+/// Where the packages for Node are installed.
+pub(crate) fn node_folder() -> Result<PathBuf, Failure> {
+    let home = output_of(command("sh", &["-c", "printf %s \"$HOME\""]))?;
+    let folder = Path::new(&home).join(".cache/securemail/node");
+    Ok(folder.join(NODE.join("+")))
+}
+
+/// No script of a package runs.
+fn install_node() -> Result<(), Failure> {
+    let folder = node_folder()?;
+    let done = folder.join("installed");
+    if done.exists() {
+        return Ok(());
+    }
+    println!("installing {}", NODE.join(", "));
+    std::fs::create_dir_all(&folder).map_err(Failure::doing("a folder for Node's packages"))?;
+    let folder = folder.display().to_string();
+    let quiet = ["--no-audit", "--no-fund", "--no-save", "--ignore-scripts"];
+    let install = ["install", "--loglevel=error", "--prefix", &folder];
+    run(command("npm", &[&install[..], &quiet, &NODE].concat()))?;
+    std::fs::write(done, "").map_err(Failure::doing("noting that they are installed"))
 }
 
 fn install_python(name: &str, version: &str) -> Result<(), Failure> {

@@ -125,12 +125,20 @@ impl Lab {
         fs::read_to_string(self.text("/mail_log"))
     }
 
-    /// The log of Exim.
+    /// The log of a mail server that is no Postfix (`exim`, `nodemailer`).
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn exim_log(&self) -> io::Result<String> {
-        fs::read_to_string(self.text("/exim_log"))
+    pub fn log_of(&self, name: &str) -> io::Result<String> {
+        fs::read_to_string(self.text(&format!("/logs/{name}")))
+    }
+
+    /// Node, which finds the client `nodemailer`.
+    #[must_use]
+    pub fn node(&self) -> Command {
+        let mut node = Command::new("/usr/bin/node");
+        node.env("NODE_PATH", self.text("/node_modules"));
+        node
     }
 
     /// What dkimpy says of each DKIM signature of a message, with the keys that the lab's DNS has.

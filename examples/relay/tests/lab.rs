@@ -18,6 +18,8 @@ mod portal;
 mod proxy;
 #[path = "lab/relay.rs"]
 mod relay;
+#[path = "lab/requiretls.rs"]
+mod requiretls;
 #[path = "lab/tls.rs"]
 mod tls;
 #[path = "common/visitor.rs"]

@@ -6,7 +6,7 @@ use super::files::Folder;
 use super::peers::{OTHERS, Peer};
 use super::resolver::{RESOLVER, VANTAGE};
 use super::zones::SELECTORS;
-use crate::components::python_folders;
+use crate::components::{node_folder, python_folders};
 use crate::failure::Failure;
 
 /// Writes it and gives its path.
@@ -39,7 +39,11 @@ pub(super) fn write(folder: &Folder, peers: &[Peer]) -> Result<String, Failure> 
         "certificates": folder.text("certificates"),
         "mail": folder.text("postfix/mail"),
         "mail_log": folder.text("postfix/postfix.log"),
-        "exim_log": folder.text("exim/main.log"),
+        "logs": {
+            "exim": folder.text("exim/main.log"),
+            "nodemailer": folder.text("nodemailer/receiver.log"),
+        },
+        "node_modules": node_folder()?.join("node_modules"),
         "sender": { "domain": "sender.test", "dkim": keys },
         "differential_key": folder.read("zones/differential.key")?.trim(),
         "python": "/usr/bin/python3",

@@ -1,8 +1,9 @@
-//! Mail servers of other makers, each on an address of its own: Exim, aiosmtpd, OpenSMTPD.
+//! Mail servers of other makers, each on an address of its own: Exim, aiosmtpd, OpenSMTPD, and the server of
+//! the Nodemailer project.
 
 use super::files::{Folder, wait_for_port};
 use super::peers::{self, Other};
-use crate::components::UNPACKED;
+use crate::components::{UNPACKED, node_folder};
 use crate::failure::Failure;
 
 /// Starts them. Mail for `x@d` lies in the same mailboxes as Postfix's, `mail/d/new`.
@@ -19,6 +20,7 @@ pub(super) fn start(folder: &Folder) -> Result<(), Failure> {
         match *name {
             "exim" => exim(&home, other, &mailbox)?,
             "aiosmtpd" => aiosmtpd(&home, other, &mailbox)?,
+            "nodemailer" => nodemailer(&home, other, &mailbox)?,
             _ => opensmtpd(&home, other)?,
         }
         wait_for_port(name, &format!("{address}:25"))?;
@@ -83,6 +85,17 @@ fn aiosmtpd(home: &Folder, other: &Other, mailbox: &str) -> Result<(), Failure> 
     )
 }
 
+/// The one that speaks REQUIRETLS.
+fn nodemailer(home: &Folder, other: &Other, mailbox: &str) -> Result<(), Failure> {
+    let Other { address, host, .. } = other;
+    home.write("receiver.js", NODE_RECEIVER)?;
+    let modules = node_folder()?.join("node_modules").display().to_string();
+    home.spawn(
+        &format!("NODE_PATH='{modules}' exec /usr/bin/node receiver.js {address} {host} {mailbox}"),
+        "receiver.log",
+    )
+}
+
 /// This one breaks off every TLS handshake (seen with 6.8.0p2 and OpenSSL 3), which is what it is for. Its
 /// spool has one place, so each lab mounts its own there.
 fn opensmtpd(home: &Folder, other: &Other) -> Result<(), Failure> {
@@ -141,4 +154,38 @@ controller = Controller(Handler(), hostname=address, port=25, server_hostname=ho
                         tls_context=context, require_starttls=True, data_size_limit=100 << 20)
 controller.start()
 asyncio.new_event_loop().run_forever()
+";
+
+/// Takes mail after STARTTLS only, and writes down what MAIL demanded.
+const NODE_RECEIVER: &str = "\
+const fs = require('fs');
+const { SMTPServer } = require('smtp-server');
+const [address, host, mailbox] = process.argv.slice(2);
+let count = 0;
+const server = new SMTPServer({
+  name: host,
+  key: fs.readFileSync('key.pem'),
+  cert: fs.readFileSync('cert.pem'),
+  hideREQUIRETLS: false,
+  authOptional: true,
+  disabledCommands: ['AUTH'],
+  disableReverseLookup: true,
+  onMailFrom(from, session, done) {
+    if (!session.secure) return done(Object.assign(new Error('TLS first'), { responseCode: 530 }));
+    done();
+  },
+  onData(stream, session, done) {
+    const parts = [];
+    stream.on('data', part => parts.push(part));
+    stream.on('end', () => {
+      const { requireTLS, rcptTo } = session.envelope;
+      console.log(JSON.stringify({ requireTLS, to: rcptTo.map(one => one.address) }));
+      const name = `${process.pid}.${count++}`;
+      fs.writeFileSync(`${mailbox}/tmp/${name}`, Buffer.concat(parts));
+      fs.renameSync(`${mailbox}/tmp/${name}`, `${mailbox}/new/${name}`);
+      done(null, '2.0.0 kept');
+    });
+  },
+});
+server.listen(25, address);
 ";

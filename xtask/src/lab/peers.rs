@@ -71,7 +71,7 @@ pub(super) struct Other {
     pub(super) host: &'static str,
 }
 
-pub(super) const OTHERS: [Other; 3] = [
+pub(super) const OTHERS: [Other; 4] = [
     Other {
         name: "exim",
         address: "127.0.0.16",
@@ -86,6 +86,11 @@ pub(super) const OTHERS: [Other; 3] = [
         name: "opensmtpd",
         address: "127.0.0.18",
         host: "mx.opensmtpd.test",
+    },
+    Other {
+        name: "nodemailer",
+        address: "127.0.0.19",
+        host: "mx.nodemailer.test",
     },
 ];
 

@@ -70,7 +70,7 @@ async fn a_message_in_many_chunks_arrives_octet_for_octet_at_postfix_and_exim() 
     }
     // What Exim writes of a message that came in chunks, and Postfix of a session: the first octet, 13 chunks
     // and the last, twice.
-    let exim = lab.exim_log().unwrap();
+    let exim = lab.log_of("exim").unwrap();
     let in_chunks = exim
         .lines()
         .filter(|line| line.contains(" <= ") && line.contains(" K "));
