@@ -103,6 +103,23 @@ pub struct MessageFacts {
     pub utf8_recipient: bool,
 }
 
+impl AttemptEvidence {
+    /// What the peer said of the recipient, where it was proved and MAIL was reached. What stands beside a
+    /// session that ended before that was said by anybody, and settles nothing (RFC 3207, section 6).
+    #[must_use]
+    pub const fn said(&self) -> Option<&RecipientOutcome> {
+        match self.outcome {
+            SessionOutcome::CalledOff | SessionOutcome::Completed => self.recipient.as_ref(),
+            SessionOutcome::Incapable(_)
+            | SessionOutcome::Injected
+            | SessionOutcome::NoStartTls(_)
+            | SessionOutcome::NotAuthenticated(_)
+            | SessionOutcome::TlsFailed(_)
+            | SessionOutcome::Unreachable(_) => None,
+        }
+    }
+}
+
 impl MessageFacts {
     /// A message of no size that is handed in now, without wishes; for asking what would become of it.
     #[must_use]

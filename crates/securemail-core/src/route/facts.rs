@@ -411,11 +411,7 @@ pub(super) fn sts(evidence: &Evidence, now: UnixTime) -> Result<StsFacts, Questi
         return Ok(StsFacts::Known(None, Rule::P01));
     };
     let chain = walk(evidence, &owner, RecordKind::Txt)?;
-    let kept = evidence
-        .sts
-        .cached
-        .as_ref()
-        .filter(|kept| kept.expires > now);
+    let kept = in_force(evidence, now);
     // Whoever can hide the record must not be able to switch off a policy that is still in force.
     let fall_back = |with: Rule, without: Rule| match kept.and_then(parsed) {
         Some(policy) => applied(policy, with),
@@ -447,6 +443,23 @@ pub(super) fn sts(evidence: &Evidence, now: UnixTime) -> Result<StsFacts, Questi
         },
         Some(Err(error)) => fall_back(Rule::P10, of_fetch(error)),
     })
+}
+
+/// The same where nothing more is asked: what is missing is no absence, so a policy that is kept and
+/// still in force applies (RFC 8461, section 3.3).
+pub(super) fn sts_as_it_is(evidence: &Evidence, now: UnixTime) -> StsFacts {
+    match sts(evidence, now) {
+        Ok(facts @ (StsFacts::Known(..) | StsFacts::Unknown)) => facts,
+        Ok(StsFacts::Fetch(_)) | Err(_) => in_force(evidence, now)
+            .and_then(parsed)
+            .map_or(StsFacts::Unknown, |policy| applied(policy, Rule::P03)),
+    }
+}
+
+/// What is kept, as long as it is in force.
+fn in_force(evidence: &Evidence, now: UnixTime) -> Option<&CachedPolicy> {
+    let kept = evidence.sts.cached.as_ref()?;
+    (kept.expires > now).then_some(kept)
 }
 
 /// What the TXT records at `_mta-sts.<domain>` say now.

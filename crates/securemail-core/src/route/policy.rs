@@ -120,12 +120,7 @@ impl Judge<'_> {
     /// more (RFC 8461, section 5.1): whoever repaired it must not lose mail to what we keep.
     fn confirmed(&self, route: Route, findings: &mut Findings) -> Route {
         let is_final = matches!(route, Route::Bounce { .. } | Route::Vault { .. });
-        let sts = facts::sts(self.evidence, self.now);
-        let is_enforced = matches!(
-            sts,
-            Ok(StsFacts::Known(Some(policy), _)) if policy.mode == StsMode::Enforce
-        );
-        if !is_final || !is_enforced {
+        if !is_final || !self.is_enforced() {
             return route;
         }
         let asked = self.evidence.sts.confirmed;
@@ -143,6 +138,13 @@ impl Judge<'_> {
                 }
             }
         }
+    }
+
+    fn is_enforced(&self) -> bool {
+        matches!(
+            facts::sts_as_it_is(self.evidence, self.now),
+            StsFacts::Known(Some(policy), _) if policy.mode == StsMode::Enforce
+        )
     }
 
     /// The hosts in order, each judged; or what happens because there are none to judge.
@@ -193,8 +195,8 @@ impl Judge<'_> {
     /// Whether an MTA-STS policy applies to the domain, or might.
     pub(super) fn has_sts_policy(&self) -> bool {
         !matches!(
-            facts::sts(self.evidence, self.now),
-            Ok(StsFacts::Known(None, _))
+            facts::sts_as_it_is(self.evidence, self.now),
+            StsFacts::Known(None, _)
         )
     }
 
@@ -314,8 +316,8 @@ impl Judge<'_> {
 
     fn sts(&self, mx: &MxFacts<'_>, findings: &mut Findings) -> Result<Option<StsPolicy>, Route> {
         let domain = self.domain();
-        match facts::sts(self.evidence, self.now) {
-            Ok(StsFacts::Known(policy, rule)) => {
+        match facts::sts_as_it_is(self.evidence, self.now) {
+            StsFacts::Known(policy, rule) => {
                 let fact = match &policy {
                     Some(StsPolicy { mode, .. }) => format!("policy mode: {mode}"),
                     None => format!("asked for: _mta-sts.{}", self.evidence.domain),
@@ -338,7 +340,7 @@ impl Judge<'_> {
             }
             // RFC 8461, section 10.2: hiding the record is the known attack, so one cycle is waited.
             // A signed list of mail servers does not depend on it.
-            Ok(StsFacts::Unknown | StsFacts::Fetch(_)) | Err(_) => {
+            StsFacts::Unknown | StsFacts::Fetch(_) => {
                 let waited = self.now.since(self.evidence.message.accepted);
                 if mx.chain.is_secure() || waited >= outcome::RETRY_MIN {
                     findings.note(Rule::P04, &domain, "waited long enough, or not needed");
