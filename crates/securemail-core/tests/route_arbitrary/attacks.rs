@@ -16,6 +16,7 @@ use securemail_core::vocab::{Answer, LookupFailure, Outcome, RecordKind, Securit
 use super::evidence::{Case, DOMAIN, case, fetch_error, name, question, questions, unproved};
 use super::invariants::{config, delivers};
 use super::oracle::Sts;
+use super::texts::ANNOUNCEMENTS;
 
 /// What somebody on the way can do.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ enum Attack {
     /// The unsigned announcement of a policy is denied.
     HideAnnouncement,
     /// An unsigned announcement of before, or none of anybody, is played again.
-    ReplayAnnouncement(&'static str),
+    ReplayAnnouncement(&'static [&'static str]),
     /// The policy host is not reached, or shows another certificate.
     BreakFetch(FetchError),
     /// A session with a host that was not tried yet is stripped of STARTTLS, refused, filled with false
@@ -64,7 +65,7 @@ fn attack() -> impl Strategy<Value = Attack> {
         1 => any::<Index>().prop_map(Attack::StripProof),
         1 => Just(Attack::CutOffVantages),
         1 => Just(Attack::HideAnnouncement),
-        1 => select(&["0", "1", "2"][..]).prop_map(Attack::ReplayAnnouncement),
+        1 => select(&ANNOUNCEMENTS[..]).prop_map(|(texts, _)| Attack::ReplayAnnouncement(texts)),
         1 => fetch_error().prop_map(Attack::BreakFetch),
         2 => (any::<Index>(), session()).prop_map(|(at, how)| Attack::BreakSession(at, how)),
         2 => (any::<Index>(), session()).prop_map(|(at, how)| Attack::BreakOtherwise(at, how)),
@@ -91,9 +92,10 @@ impl Attack {
                 }
             }
             Self::HideAnnouncement => announce(case, Outcome::NxDomain),
-            Self::ReplayAnnouncement(id) => {
+            Self::ReplayAnnouncement(texts) => {
                 case.evidence.sts.fetched = served(case);
-                announce(case, Outcome::Txt(vec![format!("v=STSv1; id={id}")]));
+                let texts = texts.iter().map(|text| (*text).to_owned());
+                announce(case, Outcome::Txt(texts.collect()));
             }
             Self::BreakFetch(error) => {
                 if case.evidence.sts.fetched.is_some() {

@@ -62,7 +62,8 @@ pub(crate) const POLICIES: [(&str, Option<Meaning>); 12] = [
 ];
 
 /// TXT records at `_mta-sts`, with the id that they announce (RFC 8461, section 3.1).
-pub(crate) const ANNOUNCEMENTS: [(&[&str], Option<&str>); 7] = [
+pub(crate) const ANNOUNCEMENTS: [(&[&str], Option<&str>); 8] = [
+    (&["v=STSv1; id=0;"], Some("0")),
     (&["v=STSv1; id=1"], Some("1")),
     (&["v=STSv1; id=2;"], Some("2")),
     (&["v=spf1 -all", "v=STSv1; id=2"], Some("2")),
