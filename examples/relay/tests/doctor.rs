@@ -19,6 +19,8 @@ use tokio::net::TcpListener;
 struct Model {
     world: World,
     place: Place,
+    /// The TLSA record of its key.
+    own: String,
 }
 
 impl Model {
@@ -27,7 +29,7 @@ impl Model {
         let mut place = Place::new(&world);
         let bounces = free_port(Ipv4Addr::LOCALHOST);
         place.set("listen.bounces", &format!("\"{bounces}\""));
-        let certificate = certify(&world, &mut place);
+        let own = format!("_25._tcp.relay.test. TLSA {}", certify(&world, &mut place));
         for domain in ["sender.test", "relay.test"] {
             let pem = fs::read_to_string(place.folder().join(format!("{domain}.pem"))).unwrap();
             let name = DnsName::parse(domain).unwrap();
@@ -46,12 +48,12 @@ impl Model {
             "relay.test. AAAA ::1".to_owned(),
             "_mta-sts.relay.test. TXT \"v=STSv1; id=1\"".to_owned(),
             "_smtp._tls.relay.test. TXT \"v=TLSRPTv1; rua=mailto:tls@relay.test\"".to_owned(),
-            format!("_25._tcp.relay.test. TLSA {certificate}"),
+            own.clone(),
             format!("_25._tcp.relay.test. TLSA 3 1 1 {}", "ab".repeat(32)),
         ] {
             world.dns.add(&line).unwrap();
         }
-        Self { world, place }
+        Self { world, place, own }
     }
 
     /// What `doctor` finds, by `check subject`, and its exit code.
@@ -68,6 +70,13 @@ impl Model {
             })
             .collect();
         (said.code, findings)
+    }
+
+    /// How bad this is, as `check subject`; `None` where it was not looked at.
+    fn level(&self, what: &str) -> Option<String> {
+        let (_, findings) = self.findings();
+        let found = findings.into_iter().find(|(found, _)| found == what);
+        found.map(|(_, level)| level)
     }
 
     /// What is wrong, each as `check subject`.
@@ -143,6 +152,10 @@ async fn each_fault_of_names_is_found() {
     let _relay = model.place.start();
     let dns = &model.world.dns;
     let faults = [
+        (
+            "relay.test. TXT \"v=spf1 mx a mx a mx a mx a mx a mx -all\"",
+            "spf_lookups relay.test",
+        ),
         ("sender.test. TXT \"v=spf1 +all\"", "spf_policy sender.test"),
         (
             "_dmarc.sender.test. TXT \"v=DMARC1; p=none\"",
@@ -160,6 +173,47 @@ async fn each_fault_of_names_is_found() {
         expected.push(found.to_owned());
     }
     assert_eq!(model.wrong(), expected);
+}
+
+/// Internet.nl asks for IPv6, for a signed zone of each host, and for a TLSA record; a second one is better.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_of_the_way_in_is_found() {
+    let model = Model::new().await;
+    let _relay = model.place.start();
+    let dns = &model.world.dns;
+    let level = |what: &str| model.level(what);
+    dns.replace(&model.own).unwrap();
+    assert_eq!(level("dane_exists relay.test").as_deref(), Some("good"));
+    let spare = level("dane_rollover relay.test");
+    assert_eq!(spare.as_deref(), Some("advice"), "only one key");
+    assert_eq!(model.wrong(), [""; 0]);
+    dns.remove("_25._tcp.relay.test.", "TLSA").unwrap();
+    assert_eq!(model.wrong(), ["dane_exists relay.test"]);
+    dns.add(&model.own).unwrap();
+    dns.remove("relay.test.", "AAAA").unwrap();
+    assert_eq!(model.wrong(), ["mx_aaaa relay.test"]);
+    dns.add("relay.test. AAAA ::1").unwrap();
+    // A host whose zone is not signed: DANE cannot protect mail to it.
+    dns.replace("relay.test. MX 10 mx.plain.test.").unwrap();
+    dns.add("mx.plain.test. AAAA ::1").unwrap();
+    assert_eq!(level("mx relay.test").as_deref(), Some("advice"));
+    assert_eq!(model.wrong(), ["dnssec_mx mx.plain.test"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_of_ours_that_is_not_signed_is_found() {
+    let mut model = Model::new().await;
+    model.place.set("notice.from", "\"post@plain.test\"");
+    for line in [
+        "plain.test. TXT \"v=spf1 -all\"",
+        "_dmarc.plain.test. TXT \"v=DMARC1; p=reject\"",
+    ] {
+        model.world.dns.add(line).unwrap();
+    }
+    let level = model.level("dnssec plain.test");
+    assert_eq!(level.as_deref(), Some("fail"));
+    let signed = model.level("dnssec sender.test");
+    assert_eq!(signed.as_deref(), Some("good"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -94,3 +94,78 @@ fn judge_time(leaf: &X509Certificate<'_>, now: UnixTime) -> (Level, String) {
         good(format!("{days} days left"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+    use securemail_testkit::ca::TestCa;
+
+    use super::*;
+
+    /// RSA 1024, and a signature with SHA-1; `README.md` beside them says how they were made.
+    const WEAK: &[u8] =
+        include_bytes!("../../../../crates/securemail-core/tests/certificates/weak.der");
+    const SHA1: &[u8] =
+        include_bytes!("../../../../crates/securemail-core/tests/certificates/sha1.der");
+    /// 2019-01-01 to 2020-01-01: the validity of a certificate of the test CA that is called expired.
+    const NOT_BEFORE: u64 = 1_546_300_800;
+    const NOT_AFTER: u64 = 1_577_836_800;
+    const TODAY: UnixTime = UnixTime::from_secs(1_795_262_400);
+
+    fn level(leaf: &[u8], check: &str, now: UnixTime) -> Option<Level> {
+        let chain = [CertificateDer::from(leaf)];
+        let found = judge(&chain, now);
+        let mut of = found.iter().filter(|(name, _)| *name == check);
+        of.next().map(|(_, (level, _))| *level)
+    }
+
+    fn of_rsa(bits: RsaKeySize) -> Vec<u8> {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, bits).unwrap();
+        let params = CertificateParams::new(vec!["relay.test".to_owned()]).unwrap();
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn an_elliptic_curve_is_good_and_rsa_as_far_as_it_is_long() {
+        let curve = TestCa::self_signed(&["relay.test"]).unwrap().leaf_der;
+        for (leaf, wanted) in [
+            (curve, Level::Good),
+            (of_rsa(RsaKeySize::_3072), Level::Good),
+            (of_rsa(RsaKeySize::_2048), Level::Advice),
+            (WEAK.to_vec(), Level::Fail),
+            (b"no certificate".to_vec(), Level::Fail),
+        ] {
+            assert_eq!(level(&leaf, "cert_pubkey", TODAY), Some(wanted));
+        }
+        let none = judge(&[], TODAY);
+        assert_eq!(none.len(), 1);
+        assert_eq!(none[0].1.0, Level::Fail);
+    }
+
+    #[test]
+    fn a_signature_with_sha_1_is_wrong() {
+        let ca = TestCa::new().unwrap();
+        let good = ca.issue(&["relay.test"]).unwrap().leaf_der;
+        assert_eq!(level(&good, "cert_signature", TODAY), Some(Level::Good));
+        assert_eq!(level(SHA1, "cert_signature", TODAY), Some(Level::Fail));
+    }
+
+    #[test]
+    fn two_weeks_before_its_end_a_certificate_is_wrong_already() {
+        let ca = TestCa::new().unwrap();
+        let leaf = ca.issue_expired(&["relay.test"]).unwrap().leaf_der;
+        let soon = NOT_AFTER - EXPIRES_SOON.as_secs();
+        for (now, wanted) in [
+            (NOT_BEFORE - 1, Level::Fail),
+            (NOT_BEFORE, Level::Good),
+            (soon, Level::Good),
+            (soon + 1, Level::Fail),
+            (NOT_AFTER, Level::Fail),
+            (NOT_AFTER + 1, Level::Fail),
+            (u64::MAX / 1000, Level::Fail),
+        ] {
+            let found = level(&leaf, "cert_expiry", UnixTime::from_secs(now));
+            assert_eq!(found, Some(wanted), "at {now}");
+        }
+    }
+}

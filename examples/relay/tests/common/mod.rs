@@ -23,6 +23,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use securemail_core::backend::{DkimAlgorithm, MasterKey as _};
 use securemail_core::dkim::LocalDkimKey;
+use securemail_core::ledger::Log;
 use securemail_core::seal::{LocalMasterKey, RecordCipher};
 use securemail_core::vocab::{DeliveryKey, DnsName};
 use securemail_store_sqlite::{SqliteStore, StoreSettings};
@@ -114,12 +115,21 @@ impl Place {
 
     /// Its store, opened beside the relay.
     pub(crate) async fn store(&self) -> SqliteStore {
+        let key = self.master().derive("store/directory").await.unwrap();
         let entropy = Arc::new(SeededEntropy::new(7));
-        let octets = fs::read(self.folder.path().join("master.key")).unwrap();
-        let master = LocalMasterKey::from_file_octets(&octets, entropy.clone()).unwrap();
-        let cipher = RecordCipher::new(master.derive("store/directory").await.unwrap());
-        let settings = StoreSettings::new(cipher, entropy);
+        let settings = StoreSettings::new(RecordCipher::new(key), entropy);
         SqliteStore::open(&self.data_dir().join("store.db"), settings).unwrap()
+    }
+
+    /// What reads the events of its tenant.
+    pub(crate) async fn log(&self) -> Log {
+        let tenant = TENANT.parse().unwrap();
+        Log::of_tenant(tenant, &self.master()).await.unwrap()
+    }
+
+    fn master(&self) -> LocalMasterKey {
+        let octets = fs::read(self.folder.path().join("master.key")).unwrap();
+        LocalMasterKey::from_file_octets(&octets, Arc::new(SeededEntropy::new(7))).unwrap()
     }
 
     /// Writes the settings down.

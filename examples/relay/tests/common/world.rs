@@ -59,8 +59,11 @@ impl World {
         let mut dns = SignedDns::new()
             .zone(ZoneSpec::signed("test."))
             .zone(ZoneSpec::signed("nullmx.test."))
+            .zone(ZoneSpec::unsigned("plain.test."))
             .zone(ZoneSpec::signed("bogus.test.").with_wrong_ds())
             .mx("nullmx.test.", 0, ".")
+            .mx("plain.test.", 10, "mx.plain.test.")
+            .address("mx.plain.test.", IpAddr::V4(host(11)))
             .mx("bogus.test.", 10, "mx.proved.test.");
         let servers = [
             ("proved.test", 11, Some(&good)),

@@ -16,6 +16,7 @@ fn exit_code_says_how_mail_would_go() {
         ("sts.test", DIRECT),
         ("hosted.test", DIRECT),
         ("notls.test", VAULT),
+        ("notls-signed.test", VAULT),
         ("expired.test", VAULT),
         ("nowhere.test", REFUSE),
         ("nullmx.test", REFUSE),

@@ -45,8 +45,13 @@ fn message_without_a_safe_way_waits_in_the_vault_and_its_notice_tells_nothing_of
         let header = format!("Subject: {secret}-subject");
         let body = format!("{secret}-body");
         relay.accepted(&[&to], &["--header", &header, "--body", &body]);
-        let notice = relay.arrived(domain, "https://localhost:");
-        assert!(contains(&notice, "/m/"), "{domain}: the notice has no link");
+        let link = format!("https://localhost:{}/m/", relay.web().port());
+        let notice = relay.arrived(domain, &link);
+        let to = format!("To: <{to}>");
+        assert!(
+            contains(&notice, &to),
+            "{domain}: a notice to somebody else"
+        );
         assert!(
             mail_with(&relay.lab, domain, &secret).is_none(),
             "{domain}: content left"

@@ -1,6 +1,7 @@
 //! Mail servers of other makers: a good one takes the message, a broken one gets nothing.
 
-use super::relay::{Relay, command, contains, mail_with, replies};
+use super::held::{accepted_as, waits, wake};
+use super::relay::{Relay, command, contains, eventually, mail_with, replies};
 
 const HELD: i32 = 30;
 
@@ -24,7 +25,8 @@ fn host_that_breaks_off_every_handshake_gets_nothing_and_the_message_is_held() {
     assert_eq!(checked.status.code(), Some(HELD), "{said}");
     let relay = Relay::start();
     let subject = "Subject: for a host without a handshake";
-    relay.accepted(&["somebody@opensmtpd.test"], &["--header", subject]);
+    let queue = accepted_as(&relay, "somebody@opensmtpd.test", subject);
+    assert_eq!(waits(&relay, &queue), 1, "it is not held");
     assert!(mail_with(&relay.lab, "opensmtpd.test", subject).is_none());
 }
 
@@ -46,7 +48,10 @@ fn refusal_by_a_proved_host_reaches_the_sender_at_once() {
 fn message_for_a_host_that_says_later_is_kept() {
     let relay = Relay::start();
     let subject = "Subject: for later";
-    relay.accepted(&["later@aiosmtpd.test"], &["--header", subject]);
+    let queue = accepted_as(&relay, "later@aiosmtpd.test", subject);
+    assert_eq!(waits(&relay, &queue), 1, "it is not kept");
+    wake(&relay, &queue);
+    eventually("a second attempt", || waits(&relay, &queue) == 2);
     assert!(mail_with(&relay.lab, "aiosmtpd.test", subject).is_none());
     assert!(!contains(relay.log().as_bytes(), "later@"));
 }

@@ -28,6 +28,8 @@ pub(crate) struct Relay {
 /// How a relay is started.
 #[derive(Default)]
 pub(crate) struct Start<'a> {
+    /// How it greets, where that is not `relay.sender.test`.
+    pub(crate) hostname: Option<&'a str>,
     /// More lines for `[limits]`.
     pub(crate) limits: &'a str,
     /// `[portal]`, where it is not the relay itself without a proxy.
@@ -213,6 +215,7 @@ fn write_settings(lab: &Lab, folder: &Path, (port, web): (u16, u16), start: &Sta
     let resolver = lab.resolver();
     let (anchor, ca) = (lab.trust_anchor(), lab.ca_file());
     let rsa = lab.dkim_key("lab-rsa").unwrap();
+    let hostname = start.hostname.unwrap_or("relay.sender.test");
     let limits = start.limits;
     let sms = start.sms.unwrap_or("provider = \"console\"");
     let own_portal = format!("url = \"https://localhost:{web}\"");
@@ -220,7 +223,7 @@ fn write_settings(lab: &Lab, folder: &Path, (port, web): (u16, u16), start: &Sta
     let mut settings = format!(
         r#"
 [relay]
-hostname = "relay.sender.test"
+hostname = "{hostname}"
 data_dir = {data:?}
 [listen]
 submission = "127.0.0.1:{port}"
