@@ -114,6 +114,17 @@ impl World {
     }
 }
 
+/// A domain with a policy in mode enforce that is watched for thirty days, and a process that looks at it.
+async fn watched_world() -> (World, DnsName, Refresher) {
+    let world = World::new();
+    let domain = name("example.net");
+    let process = world.process(Vec::new());
+    world.announce(&domain, "1");
+    world.serve(&domain, "enforce");
+    world.watch(&domain, 30).await;
+    (world, domain, process)
+}
+
 fn owner(domain: &DnsName) -> DnsName {
     domain.below("_mta-sts").unwrap()
 }
@@ -124,12 +135,7 @@ fn name(text: &str) -> DnsName {
 
 #[tokio::test]
 async fn a_policy_is_fetched_anew_each_day_whatever_its_record_says() {
-    let world = World::new();
-    let domain = name("example.net");
-    let process = world.process(Vec::new());
-    world.announce(&domain, "1");
-    world.serve(&domain, "enforce");
-    world.watch(&domain, 30).await;
+    let (world, domain, process) = watched_world().await;
     assert_eq!(process.run_due().await.unwrap(), 1);
     let first = world.expires(&domain).await;
     assert_eq!(process.run_due().await.unwrap(), 0, "not before a day");
@@ -151,12 +157,7 @@ async fn a_policy_is_fetched_anew_each_day_whatever_its_record_says() {
 
 #[tokio::test]
 async fn only_a_fetch_makes_a_policy_live_longer() {
-    let world = World::new();
-    let domain = name("example.net");
-    let process = world.process(Vec::new());
-    world.announce(&domain, "1");
-    world.serve(&domain, "enforce");
-    world.watch(&domain, 30).await;
+    let (world, domain, process) = watched_world().await;
     process.run_due().await.unwrap();
     let kept = world.memory.policy(&domain).await.unwrap();
     world.fail(&domain);
@@ -178,11 +179,8 @@ async fn only_a_fetch_makes_a_policy_live_longer() {
 
 #[tokio::test]
 async fn a_policy_host_that_is_down_is_asked_again_within_the_day() {
-    let world = World::new();
-    let domain = name("example.net");
-    let process = world.process(Vec::new());
-    world.announce(&domain, "1");
-    world.watch(&domain, 30).await;
+    let (world, domain, process) = watched_world().await;
+    world.fail(&domain);
     process.run_due().await.unwrap();
     world.clock.advance(HOUR);
     world.serve(&domain, "enforce");
@@ -192,12 +190,7 @@ async fn a_policy_host_that_is_down_is_asked_again_within_the_day() {
 
 #[tokio::test]
 async fn a_domain_that_opts_out_is_believed_once_it_is_fetched() {
-    let world = World::new();
-    let domain = name("example.net");
-    let process = world.process(Vec::new());
-    world.announce(&domain, "1");
-    world.serve(&domain, "enforce");
-    world.watch(&domain, 30).await;
+    let (world, domain, process) = watched_world().await;
     process.run_due().await.unwrap();
     world.serve(&domain, "none");
     world.clock.advance(DAY);
@@ -231,12 +224,8 @@ async fn of_many_processes_exactly_one_looks_at_a_domain() {
 /// One that dies with a domain in its hands does not keep it.
 #[tokio::test]
 async fn what_a_dead_process_claimed_comes_again() {
-    let world = World::new();
-    let domain = name("example.net");
-    world.announce(&domain, "1");
-    world.serve(&domain, "enforce");
-    world.watch(&domain, 30).await;
-    let (now, process) = (world.clock.now(), world.process(Vec::new()));
+    let (world, domain, process) = watched_world().await;
+    let now = world.clock.now();
     let claimed = world
         .memory
         .claim_due(now, now.plus(HOUR), 9)
@@ -266,12 +255,14 @@ async fn the_address_book_is_warm_before_its_first_message() {
             process.work(stop).await;
         }
     });
-    while world.asked(&domain) == 0 {
-        tokio::task::yield_now().await;
-    }
-    while world.memory.policy(&domain).await.unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    let fetched = async {
+        while world.memory.policy(&domain).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = Duration::from_secs(60);
+    let in_time = tokio::time::timeout(patience, fetched).await;
+    assert!(in_time.is_ok(), "nobody asks for it");
     world.dns.remove(&owner(&domain), RecordKind::Txt);
     world.fail(&domain);
     let facts = MessageFacts::at(world.clock.now());

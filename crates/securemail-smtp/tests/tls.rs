@@ -7,7 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::mx::{Cut, Dot, Mx, attempt, handed_over, honest, server_config};
 use common::pem;
+use rustls::pki_types::ServerName;
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
+use rustls::{
+    ClientConfig, ClientConnection, ConnectionCommon, RootCertStore, ServerConfig,
+    ServerConnection, SideData, SupportedProtocolVersion,
+};
 use securemail_core::backend::{Connection, SessionOutcome, Transport};
 use securemail_testkit::ca::TestCa;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -112,6 +117,47 @@ impl StoresServerSessions for Counting {
     }
 }
 
+/// A handshake in memory, and everything that follows it: tickets come after TLS 1.3's.
+fn shake_hands(client: &Arc<ClientConfig>, server: &ServerConfig) {
+    let name = ServerName::try_from("mx.test").unwrap();
+    let mut client = ClientConnection::new(client.clone(), name).unwrap();
+    let mut server = ServerConnection::new(Arc::new(server.clone())).unwrap();
+    while client.wants_write() || server.wants_write() {
+        pass(&mut client, &mut server);
+        pass(&mut server, &mut client);
+    }
+    assert!(!client.is_handshaking() && !server.is_handshaking());
+}
+
+fn pass<A, B>(from: &mut ConnectionCommon<A>, to: &mut ConnectionCommon<B>)
+where
+    A: SideData,
+    B: SideData,
+{
+    let mut octets = Vec::new();
+    while from.wants_write() {
+        from.write_tls(&mut octets).unwrap();
+    }
+    let mut octets = octets.as_slice();
+    while !octets.is_empty() {
+        to.read_tls(&mut octets).unwrap();
+        to.process_new_packets().unwrap();
+    }
+}
+
+/// As any program has it: it resumes where it can.
+fn plain_client(ca: &TestCa, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.root_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
 #[tokio::test]
 async fn c_12_no_session_is_resumed() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -122,6 +168,15 @@ async fn c_12_no_session_is_resumed() {
         let mut config = server_config(chain, key, &[version]);
         let sessions = ServerSessionMemoryCache::new(16);
         config.session_storage = Arc::new(Counting(sessions, resumed.clone()));
+        let plain = plain_client(&ca, version);
+        shake_hands(&plain, &config);
+        assert_eq!(resumed.swap(0, Ordering::SeqCst), 0, "nothing to resume");
+        shake_hands(&plain, &config);
+        let seen = resumed.swap(0, Ordering::SeqCst);
+        assert!(
+            seen > 0,
+            "{version:?}: a session that is resumed is not seen"
+        );
         let mx = Mx::start_tls(honest(), Cut::default(), config, (ca, issued)).await;
         let transport = mx.transport();
         for _ in 0..3 {

@@ -72,6 +72,8 @@ pub struct Seen {
     pub written: Mutex<usize>,
     pub read: Mutex<usize>,
     pub connections: Mutex<usize>,
+    /// Reactions of which the second half was not said yet.
+    pub owed: Mutex<usize>,
 }
 
 impl Seen {
@@ -83,6 +85,11 @@ impl Seen {
 
     pub fn connections(&self) -> usize {
         *self.connections.lock().unwrap()
+    }
+
+    /// Whether all was said that a script says in two halves.
+    pub fn owes_nothing(&self) -> bool {
+        *self.owed.lock().unwrap() == 0
     }
 
     /// How many lines inside TLS begin so.
@@ -379,9 +386,11 @@ impl Host {
                 Reaction::Hang => tokio::time::sleep(Duration::from_mins(5)).await,
                 Reaction::Say(text) => self.write(stream, stage, &text).await?,
                 Reaction::SayTwice(text, pause, more) => {
+                    *self.seen.owed.lock().unwrap() += 1;
                     self.write(stream, stage, &text).await?;
                     tokio::time::sleep(pause).await;
                     self.write(stream, stage, &more).await?;
+                    *self.seen.owed.lock().unwrap() -= 1;
                 }
                 Reaction::SayAndClose(text) => {
                     self.write(stream, stage, &text).await?;
