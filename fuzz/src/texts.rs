@@ -1,7 +1,10 @@
-//! Names, addresses, numbers, links, certificates, and the texts of MTA-STS and DANE.
+//! Names, addresses, numbers, links, codes, certificates, and the texts of MTA-STS and DANE.
 
 use securemail_core::mail::Link;
+use securemail_core::pickup::{LinkSecret, SenderToken, code};
 use securemail_core::route::{StsPolicy, announced_id, public_key, unusable, usable};
+use securemail_core::seal::RecordCipher;
+use securemail_core::secret::Key32;
 use securemail_core::vocab::{Address, DnsName, PhoneNumber, Tlsa};
 
 fn text(octets: &[u8]) -> &str {
@@ -91,4 +94,20 @@ pub(crate) fn tlsa(mut octets: &[u8]) {
     for record in usable(&records) {
         assert!(unusable(&record).is_none() && records.contains(&record));
     }
+}
+
+/// Codes have six digits, links and tokens read the same again, and nobody makes up a cookie.
+pub(crate) fn token(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    if let Ok(code) = code::read(&text) {
+        assert!(code.expose().len() == 6 && code.expose().bytes().all(|b| b.is_ascii_digit()));
+    }
+    if let Some(secret) = LinkSecret::parse(&text) {
+        assert_eq!(secret.text().expose(), &*text);
+    }
+    if let Some(token) = SenderToken::parse(&text) {
+        assert_eq!(token.text().expose(), &*text);
+    }
+    let cipher = RecordCipher::new(Key32::from_bytes([7; 32]));
+    assert!(cipher.open(b"cookie", octets).is_err());
 }

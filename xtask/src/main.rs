@@ -1,16 +1,19 @@
-//! The project's own commands: test, ci, tidy, lab. Nothing of the workspace is imported here.
+//! The project's own commands: test, ci, tidy, attacks, fuzz, lab. Nothing of the workspace is imported here.
 #![expect(
     clippy::print_stdout,
     reason = "a command line tool speaks on standard output"
 )]
 
+mod attacks;
 mod checks;
 mod components;
 mod failure;
+mod fuzz;
 mod lab;
 mod steps;
 mod tests;
 mod tidy;
+mod tracked;
 
 use std::process::ExitCode;
 
@@ -25,6 +28,8 @@ cargo xtask COMMAND
   ci             checks only: format, tidy, clippy, documentation
   lab diff       compares our decisions with those of Postfix and OpenSSL; -n N, --seed S, --only ID
   lab [CMD ..]   runs CMD, or a shell, inside a fresh lab of real servers
+  attacks [W ..] takes each defence of docs/attacks.md away and demands that its test fails; W: id, file, test, package
+  fuzz TARGET    puts libFuzzer before a target of fuzz/, or before all of them; --seconds N
   tidy           layers, crate edges, licences, witnesses, lengths, words";
 
 fn main() -> ExitCode {
@@ -45,6 +50,8 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["test", "--quick"] => tests::quick(),
         ["test", "--lab"] => tests::lab_only(),
         ["ci"] => checks::alone(),
+        ["fuzz", words @ ..] => fuzz::fuzz(words),
+        ["attacks", words @ ..] => attacks::run(words),
         ["tidy"] => tidy::run(),
         ["lab", "diff", words @ ..] => components::install().and_then(|()| lab::compare(words)),
         ["lab", words @ ..] => components::install().and_then(|()| lab::enter(words)),

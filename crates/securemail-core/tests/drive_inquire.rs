@@ -142,6 +142,18 @@ async fn another_id_is_fetched_at_once() {
 }
 
 #[tokio::test]
+async fn a_newer_policy_replaces_one_that_is_in_force() {
+    let world = World::new();
+    world.announce("1");
+    world.inquire().await;
+    world.announce("2");
+    world.inquire().await;
+    assert_eq!(world.host.asked(), 2);
+    let kept = world.memory.policy(&domain()).await.unwrap();
+    assert_eq!(kept.map(|kept| kept.id), Some("2".to_owned()));
+}
+
+#[tokio::test]
 async fn while_a_fetch_is_not_made_again_the_policy_in_force_applies() {
     let world = World::new();
     world.announce("1");

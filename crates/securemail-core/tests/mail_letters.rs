@@ -275,6 +275,32 @@ fn every_mail_is_well_formed_in_every_language() {
 }
 
 #[test]
+fn what_ends_a_line_breaks_out_of_no_field() {
+    let facts = facts();
+    for organisation in [
+        "Org\r\nBcc: eve@evil.example",
+        "Org\nBcc: eve@evil.example",
+        "Org\rBcc: eve@evil.example",
+        "Org\0\"<eve@evil.example>\r\n\r\n<html>",
+        "\u{2028}Bcc: eve@evil.example, \u{85}Bcc: eve@evil.example",
+    ] {
+        for language in LANGUAGES {
+            for mail in facts.all(language, organisation, ReturnRoute::Authenticated) {
+                assert_well_formed(&mail);
+                let message = MessageParser::new().parse(mail.octets().as_ref()).unwrap();
+                let from = message.from().unwrap();
+                assert_eq!(from.iter().count(), 1);
+                // Not even a reader that decodes it sees a second line.
+                let name = from.first().unwrap().name().unwrap();
+                for shown in [name, message.subject().unwrap()] {
+                    assert!(!shown.contains(char::is_control), "{shown:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_mail_over_an_unproved_way_names_nobody_and_opens_nothing() {
     let facts = facts();
     for language in LANGUAGES {

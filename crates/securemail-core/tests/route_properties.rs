@@ -169,6 +169,16 @@ proptest! {
     }
 
     #[test]
+    fn a_vantage_that_sees_other_hosts_corroborates_nothing(mut world in world()) {
+        world.vantage = Some(false);
+        let (_, decision) = world.decide();
+        let Route::Deliver(hops) = &decision.route else { return Ok(()) };
+        for hop in hops {
+            prop_assert!(hop.authority != Authority::Corroborated, "{decision}");
+        }
+    }
+
+    #[test]
     fn i6_a_bounce_has_a_proved_or_confirmed_cause(world in world()) {
         let (_, decision) = world.decide();
         let Route::Bounce { rule, .. } = &decision.route else { return Ok(()) };
@@ -362,7 +372,7 @@ fn an_inquiry_ends_whatever_is_answered() {
         let mut rounds = 0;
         let gathered = loop {
             match inquiry.poll() {
-                Step::Done => break inquiry.into_evidence(),
+                Step::Done(evidence) => break evidence,
                 Step::Ask(asks) => {
                     for ask in asks {
                         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -410,7 +420,7 @@ fn a_reserved_name_is_never_asked_for() {
     for reserved in ["printer.local", "intranet", "x.onion", "localhost"] {
         let evidence = Evidence::new(name(reserved), Profile::Basic, MessageFacts::at(ACCEPTED));
         let inquiry = Inquiry::new(evidence, ACCEPTED);
-        assert!(matches!(inquiry.poll(), Step::Done), "{reserved}");
+        assert!(matches!(inquiry.poll(), Step::Done(_)), "{reserved}");
     }
     for ordinary in ["example.org", "mail.test", "local.example"] {
         let evidence = Evidence::new(name(ordinary), Profile::Basic, MessageFacts::at(ACCEPTED));

@@ -1,7 +1,7 @@
 //! Domains in letters outside ASCII: one name however it is written, shown as such only where it is safe.
 
 use proptest::prelude::*;
-use securemail_core::vocab::{Address, DnsName, Tenant};
+use securemail_core::vocab::{Address, AddressError, DnsName, Tenant};
 
 fn name(text: &str) -> DnsName {
     DnsName::parse(text).unwrap()
@@ -72,6 +72,41 @@ fn a_name_is_shown_in_its_letters_only_where_nobody_can_take_it_for_another() {
             assert_eq!(name.shown(), text);
         }
     }
+}
+
+#[test]
+fn letters_that_nobody_sees_stand_in_no_address() {
+    for hidden in [
+        '\u{ad}', '\u{200b}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{ff20}', '\u{85}', '\u{a0}',
+        '\0',
+    ] {
+        for local in [format!("j{hidden}an"), format!("\"j{hidden}an\"")] {
+            let address = Address::parse(&format!("{local}@example.org"));
+            assert_eq!(address, Err(AddressError::LocalPart), "{hidden:?}");
+        }
+    }
+    assert!(Address::parse("j\u{f6}rg@example.org").is_ok());
+}
+
+#[test]
+fn an_address_breaks_out_of_no_command() {
+    for text in [
+        "a>b@example.org",
+        "a b@example.org",
+        "<a@example.org>",
+        "a@example.org> NOTIFY=NEVER",
+        "a@example.org\r\nDATA",
+        "a\r\nDATA\r\nb@example.org",
+        "\"a\r\nb\"@example.org",
+        "\"a\"b\"@example.org",
+        "@relay.example:a@example.org",
+        "a@[192.0.2.1]",
+    ] {
+        assert!(Address::parse(text).is_err(), "{text:?}");
+    }
+    // Within quotes an angle bracket ends nothing (RFC 5321, section 4.1.2).
+    let quoted = Address::parse("\"a> b\"@example.org").unwrap();
+    assert_eq!(quoted.to_string(), "\"a> b\"@example.org");
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub use anchor::AnchorError;
 pub use canary::{Canaries, CanaryAlarm, CanaryReport};
 pub use policy::{PolicyClient, PolicySettings};
 pub use probe::ProbeError;
+#[doc(hidden)]
+pub use reading::read_octets;
 pub use reports::ReportClient;
 pub use resolver::HickoryResolver;
 pub use settings::{BuildError, ResolverSettings, VantageSettings};

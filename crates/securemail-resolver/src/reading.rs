@@ -119,6 +119,26 @@ pub(crate) fn read_unsigned(message: &Message, question: &Question, now: UnixTim
     }
 }
 
+/// What octets that came as a response say, in each way in which they may be read. None of them was validated, so none
+/// may be secure. For the fuzz target; a resolver asks.
+#[doc(hidden)]
+#[must_use]
+pub fn read_octets(octets: &[u8], question: &Question, now: UnixTime) -> Vec<Answer> {
+    let Ok(message) = Message::from_vec(octets) else {
+        return Vec::new();
+    };
+    let mut answers = vec![read_unsigned(&message, question, now)];
+    let proofs = [Proof::Insecure, Proof::Indeterminate, Proof::Bogus];
+    let unproved = proofs.map(|proof| read_unproved(&message, proof, question, now));
+    for reading in unproved.into_iter().chain([read(&message, question, now)]) {
+        match reading {
+            Reading::Answer(answer) | Reading::WildcardUnproved(answer) => answers.push(answer),
+            Reading::Bogus => {}
+        }
+    }
+    answers
+}
+
 /// The records of the name that was asked: of the kind asked, or the alias that stands in their place.
 struct Found<'a> {
     name: Name,

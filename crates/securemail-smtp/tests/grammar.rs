@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use securemail_core::vocab::{Address, ReversePath};
+use securemail_core::vocab::{Address, Reply, ReversePath};
 use securemail_smtp::proto::command::{Chunk, Command, Parameter, SaslLine};
 use securemail_smtp::proto::data::{DataEvent, Stuffer, Unstuffer};
 use securemail_smtp::proto::line::{LineFault, take_line};
@@ -231,5 +231,15 @@ fn an_enhanced_status_counts_only_with_the_class_of_its_reply() {
     assert_eq!(refused.text(), "one two");
     assert_eq!(reply("250 5.7.1 odd\r\n").enhanced(), None);
     assert_eq!(reply("250 2.0 odd\r\n").enhanced(), None);
-    assert_eq!(reply("250 \x1b[31m\r\n").text(), "?[31m");
+}
+
+/// The lines of a reply are made printable where they are read, and once more where a reply is made of
+/// them: what is logged comes from either.
+#[test]
+fn nothing_that_a_peer_says_reaches_a_terminal_as_it_came() {
+    let mut wire = BytesMut::from("250 \x1b[31m\u{9b}\u{202e}\x07\r\n");
+    let reply = ReplyParser::default().next_reply(&mut wire);
+    assert_eq!(reply.unwrap().unwrap().lines(), ["?[31m??????"]);
+    let made = Reply::new(250, None, "\x1b[31m\u{9b}\u{202e}\x07\n");
+    assert_eq!(made.text(), "?[31m????");
 }

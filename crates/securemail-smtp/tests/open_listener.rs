@@ -39,5 +39,8 @@ async fn the_listener_for_submission_stays_closed_to_them() {
     let server = start().await;
     let mut raw = server.clear().await;
     raw.ask("EHLO mx.test", "250").await;
-    raw.ask("MAIL FROM:<>", "530 5.7.0").await;
+    // Not even a login would help here; behind TLS one is wanted.
+    raw.ask("MAIL FROM:<>", "530 5.7.0 issue STARTTLS").await;
+    let mut raw = server.tls().await;
+    raw.ask("MAIL FROM:<>", "530 5.7.0 authentication").await;
 }

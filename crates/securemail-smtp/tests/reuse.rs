@@ -143,6 +143,10 @@ async fn other_ports_names_and_addresses_are_other_connections() {
     let transport = mx.transport();
     hand_over_one(&mx, &transport).await;
     let mut hop = mx.hop();
+    hop.port = 1;
+    let report = transport.attempt(second(hop, Dot::new(true))).await;
+    assert!(matches!(report.outcome, SessionOutcome::Unreachable(_)));
+    let mut hop = mx.hop();
     hop.addresses = vec!["127.0.0.2".parse().unwrap()];
     let report = transport.attempt(second(hop, Dot::new(true))).await;
     assert!(matches!(report.outcome, SessionOutcome::Unreachable(_)));
@@ -150,6 +154,10 @@ async fn other_ports_names_and_addresses_are_other_connections() {
     hop.sni = DnsName::parse("alias.test").unwrap();
     let report = transport.attempt(second(hop, Dot::new(true))).await;
     assert_eq!((handed_over(&report), mx.seen.connections()), (2, 2));
+    let mut hop = mx.hop();
+    hop.host = DnsName::parse("other.test").unwrap();
+    let report = transport.attempt(second(hop, Dot::new(true))).await;
+    assert_eq!((handed_over(&report), mx.seen.connections()), (2, 3));
 }
 
 #[tokio::test]

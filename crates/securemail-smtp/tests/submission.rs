@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::{Raw, start, start_with};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_message_reaches_the_handler_as_it_was_sent() {
@@ -361,11 +362,15 @@ async fn octets_that_trickle_do_not_put_off_the_end() {
     let server =
         start_with(|settings| settings.timeouts.command = Duration::from_millis(300)).await;
     let mut raw = server.clear().await;
-    for _ in 0..8 {
+    for _ in 0..50 {
         raw.send("x").await;
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        let said = timeout(Duration::from_millis(60), raw.reply()).await;
+        if let Ok(reply) = said {
+            assert!(reply.starts_with("421 4.4.2"), "{reply}");
+            return;
+        }
     }
-    raw.expect("421 4.4.2").await;
+    panic!("octets put the end off for three seconds");
 }
 
 #[tokio::test]

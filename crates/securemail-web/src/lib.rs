@@ -17,6 +17,8 @@ pub mod theme;
 mod tls_reports;
 pub mod words;
 
+#[doc(hidden)]
+pub use message::attachments;
 pub use portal::{
     CallbackAnswer, CarrierCallbacks, PortalError, PortalParts, PortalSettings, portal_router,
 };

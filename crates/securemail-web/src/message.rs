@@ -94,6 +94,14 @@ pub(crate) fn take_apart(octets: &[u8]) -> Shown {
     }
 }
 
+/// The names and octets of the attachments of a message. For the fuzz target; a portal shows pages.
+#[doc(hidden)]
+#[must_use]
+pub fn attachments(octets: &[u8]) -> Vec<(String, Bytes)> {
+    let files = take_apart(octets).files.into_iter();
+    files.map(|file| (file.name, file.octets)).collect()
+}
+
 fn body(message: &Message<'_>) -> Body {
     let texts = (0..message.text_body_count()).filter_map(|part| message.body_text(part));
     let text: Vec<_> = texts.map(std::borrow::Cow::into_owned).collect();

@@ -37,5 +37,5 @@ pub use demo::demo;
 pub use doctor::doctor;
 pub use events::{events, tls_reports};
 pub use retrieval::retrieve;
-pub use run::{Running, check_settings, explain, launch, run};
+pub use run::{Running, check_settings, explain, launch, read_settings, run};
 pub use terminal::fail;

@@ -23,7 +23,7 @@ use crate::doctor::rollover;
 use crate::handler::{Bounces, Handler};
 use crate::metrics;
 use crate::returns::return_hosts;
-use crate::settings::{Evidence, Settings, SettingsError, SmsProvider, TenantSection, load};
+use crate::settings::{self, Evidence, Settings, SettingsError, SmsProvider, TenantSection, load};
 use crate::sms::Carrier;
 use crate::system::SystemClock;
 use crate::web::{self, bind};
@@ -83,6 +83,15 @@ pub fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
 /// Where they cannot be read.
 pub fn read(config: &Path) -> Result<Settings, Trouble> {
     Ok(load(config, std::env::vars())?)
+}
+
+/// Whether a text can be read as settings. Nothing that they name is looked at.
+///
+/// # Errors
+/// What is wrong, with the line or the key.
+pub fn read_settings(text: &str) -> Result<(), Trouble> {
+    settings::read(text, Path::new("settings"), std::iter::empty())?;
+    Ok(())
 }
 
 /// What can be said about settings without starting anything.

@@ -6,11 +6,13 @@ mod golden;
 mod layers;
 mod licence;
 mod promises;
+mod removals;
 mod rules;
 mod source;
 mod text;
 mod witness;
 
+use crate::attacks::Removal;
 use crate::failure::Failure;
 use source::Source;
 
@@ -23,6 +25,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     breaches.extend(text::check(&sources));
     breaches.extend(golden::check(&sources));
     breaches.extend(promises::check(&sources));
+    breaches.extend(removals::check(&sources, &Removal::all()?));
     breaches.extend(rules::check(&sources));
     breaches.extend(clauses::check(&sources));
     breaches.extend(crates::check()?);

@@ -3,7 +3,8 @@
 use std::fs;
 
 use crate::failure::Failure;
-use crate::steps::{command, output_of, root};
+use crate::steps::root;
+use crate::tracked;
 
 /// One file that git tracks, or would track.
 #[derive(Debug)]
@@ -17,27 +18,14 @@ pub(super) struct Source {
 impl Source {
     /// Reads every file that is tracked or new and not ignored.
     pub(super) fn tracked() -> Result<Vec<Self>, Failure> {
-        // A checkout of another user is read here, not run.
-        let listing = [
-            "-c",
-            "safe.directory=*",
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "-z",
-        ];
-        let paths = output_of(command("git", &listing))?;
-        let paths = paths.split('\0').filter(|path| !path.is_empty());
+        let paths = tracked::paths()?;
         // A file that was just deleted is still listed; it has nothing to check.
         Ok(paths
+            .into_iter()
             .filter_map(|path| {
-                let bytes = fs::read(root().join(path)).ok()?;
+                let bytes = fs::read(root().join(&path)).ok()?;
                 let text = String::from_utf8(bytes).unwrap_or_default();
-                Some(Self {
-                    path: path.to_owned(),
-                    text,
-                })
+                Some(Self { path, text })
             })
             .collect())
     }

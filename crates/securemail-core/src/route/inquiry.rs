@@ -26,8 +26,8 @@ pub struct Inquiry {
 pub enum Step {
     /// All of these, in any order or at once.
     Ask(Vec<Ask>),
-    /// Nothing is missing: [`Inquiry::into_evidence`] has it.
-    Done,
+    /// Nothing is missing.
+    Done(Box<Evidence>),
 }
 
 /// One thing to find out.
@@ -79,15 +79,9 @@ impl Inquiry {
         let mut asks = Vec::new();
         self.poll_domain(&mut asks);
         if asks.is_empty() {
-            return Step::Done;
+            return Step::Done(Box::new(self.evidence.clone()));
         }
         Step::Ask(asks)
-    }
-
-    /// What is known by now: everything, once nothing is asked any more.
-    #[must_use]
-    pub fn into_evidence(self) -> Evidence {
-        self.evidence
     }
 
     /// Takes the reply to something asked. A reply of another kind than its question changes nothing,
@@ -131,8 +125,14 @@ impl Inquiry {
                     .iter()
                     .any(|seen| seen.question == *question)
             };
-            let questions = mx.chain.questions().filter(|question| unseen(question));
-            asks.extend(questions.cloned().map(Ask::Vantage));
+            asks.extend(
+                mx.chain
+                    .questions
+                    .iter()
+                    .filter(|q| unseen(q))
+                    .cloned()
+                    .map(Ask::Vantage),
+            );
         }
         let Listing::Hosts(hosts) = mx.listing else {
             return;

@@ -36,13 +36,25 @@ pub fn load(
         path: path.to_owned(),
         source,
     })?;
+    read(&text, path, environment)
+}
+
+/// Reads settings from a text; `path` is where it stands, for errors.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(
+    text: &str,
+    path: &Path,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Settings, SettingsError> {
     // Read once as it stands, so that a wrong key is reported with its line.
     let mut table: toml::Table = text.parse().map_err(|error| parse_error(path, &error))?;
     let overrides: Vec<_> = environment
         .filter(|(name, _)| name.starts_with(PREFIX))
         .collect();
     if overrides.is_empty() {
-        return toml::from_str(&text).map_err(|error| parse_error(path, &error));
+        return toml::from_str(text).map_err(|error| parse_error(path, &error));
     }
     for (name, value) in overrides {
         lay_over(&mut table, &name, &value)?;

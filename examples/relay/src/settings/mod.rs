@@ -11,7 +11,7 @@ use securemail_core::limits::{CODES_PER_NUMBER_DAY, CODES_PER_NUMBER_HOUR, CODES
 use securemail_core::vocab::{Address, DnsName, Profile, TenantId};
 use serde::Deserialize;
 
-pub use load::{SettingsError, load};
+pub use load::{SettingsError, load, read};
 pub use units::Span;
 
 /// All settings. Names and defaults are documented in `docs/settings.md`.

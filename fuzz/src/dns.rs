@@ -1,0 +1,36 @@
+//! Responses of DNS servers, before anybody validates them.
+
+use securemail_core::limits::{MX_RECORDS_MAX, TLSA_RECORDS_MAX, TXT_RECORDS_MAX};
+use securemail_core::vocab::{DnsName, Outcome, Question, RecordKind, Security, UnixTime};
+use securemail_resolver::read_octets;
+
+const NOW: UnixTime = UnixTime::from_secs(1_795_262_400);
+
+/// However octets are read, they prove nothing, and bring no more than the limits allow.
+pub(crate) fn response(octets: &[u8]) {
+    let Ok(name) = DnsName::parse("example.org") else {
+        return;
+    };
+    for kind in [
+        RecordKind::A,
+        RecordKind::Aaaa,
+        RecordKind::Cname,
+        RecordKind::Mx,
+        RecordKind::Tlsa,
+        RecordKind::Txt,
+    ] {
+        for answer in read_octets(octets, &Question::new(name.clone(), kind), NOW) {
+            assert_ne!(answer.security, Security::Secure, "{answer:?}");
+            match &answer.outcome {
+                Outcome::Mx(records) => assert!(records.len() <= MX_RECORDS_MAX),
+                Outcome::Tlsa(records) => assert!(records.len() <= TLSA_RECORDS_MAX),
+                Outcome::Txt(texts) => assert!(texts.len() <= TXT_RECORDS_MAX),
+                Outcome::Addresses(_)
+                | Outcome::Alias(_)
+                | Outcome::Failed(_)
+                | Outcome::NoData
+                | Outcome::NxDomain => {}
+            }
+        }
+    }
+}

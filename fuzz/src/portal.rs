@@ -1,0 +1,58 @@
+//! What visitors and messages bring to the portal: layout, attachments, header fields.
+
+use std::net::IpAddr;
+
+use securemail_web::words::Language;
+use securemail_web::{attachments, client, sanitise};
+
+/// Elements that run, ask or load.
+const BAD: [&str; 12] = [
+    "<script", "<iframe", "<form", "<input", "<style", "<link", "<base", "<meta", "<object",
+    "<embed", "<svg", "<math",
+];
+
+/// Layout that is shown has nothing that runs, asks or loads, and cleaning it again changes nothing of that.
+pub(crate) fn html(octets: &[u8]) {
+    let source = String::from_utf8_lossy(octets);
+    if !sanitise::is_bounded(&source) {
+        return;
+    }
+    let clean = sanitise::html(&source, Vec::new());
+    let lower = clean.to_ascii_lowercase();
+    for bad in BAD {
+        assert!(!lower.contains(bad), "{bad} in {clean}");
+    }
+    for element in lower.split('<').skip(1) {
+        let element = element.split('>').next().unwrap_or(element);
+        let is_picture = element.starts_with("img ");
+        assert!(!(is_picture && element.contains(" src=")), "{clean}");
+        assert!(!element.contains("url("), "{clean}");
+    }
+}
+
+/// Who is trusted by nobody is not believed, and a language is one that there is.
+pub(crate) fn fields(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    let socket = IpAddr::from([192, 0, 2, 1]);
+    let values: Vec<&str> = text.lines().collect();
+    assert_eq!(client::address(socket, &values, &[]), socket);
+    if let Ok(proxies) = "192.0.2.0/24".parse() {
+        let found = client::address(socket, &values, &[proxies]);
+        assert_eq!(found, found.to_canonical());
+    }
+    if let Some(language) = Language::accepted(&text) {
+        assert!(Language::ALL.contains(&language));
+    }
+}
+
+/// A message of strangers is taken apart, and its files have names that stay in their folder.
+pub(crate) fn message(octets: &[u8]) {
+    for (name, _) in attachments(octets) {
+        assert!(
+            !name.contains(['/', '\\', '"', '\0', '\r', '\n']),
+            "{name:?}"
+        );
+        assert!(!name.starts_with('.') && !name.is_empty(), "{name:?}");
+        assert!(name.chars().count() <= 150, "{name:?}");
+    }
+}
