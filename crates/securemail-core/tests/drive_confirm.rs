@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use flow_world::{DAY, HOUR, World, message, name};
 use securemail_core::backend::{Clock, FetchedPolicy, Resolver, TransportPolicy, VantageView};
 use securemail_core::drive::Inquirer;
+use securemail_core::ledger::EventName;
 use securemail_core::route::{
     Decision, Evidence, MessageFacts, PolicySettings, Route, Rule, StandardPolicy,
 };
@@ -220,4 +221,17 @@ async fn g_08_two_domains_at_one_host_are_decided_apart() {
     let (one, other) = (decide(&signed).await, decide(&domain()).await);
     assert_eq!((&one.host, &other.host), (&host, &host));
     assert!(!one.must_name_domain && other.must_name_domain);
+}
+
+#[tokio::test]
+async fn g_08_recipients_of_one_domain_go_by_one_decision() {
+    let world = World::new().await;
+    world.proved("one.example", "mx.one.example", HostScript::takes());
+    let to = ["eva@one.example", "bob@one.example"];
+    assert_eq!(world.submit(message(&to)).await.code(), 250);
+    let got = to.map(|recipient| world.got(recipient).len());
+    assert_eq!((got, world.transport.attempts()), ([1, 1], 1));
+    let decisions = world.logged(EventName::Decision).await;
+    let decided: Vec<_> = decisions.iter().map(|event| event.decided()).collect();
+    assert!(decided[0].is_some() && decided.iter().all(|one| *one == decided[0]));
 }

@@ -180,15 +180,34 @@ mod tests {
     }
 
     #[test]
-    fn strings_of_a_text_are_joined_and_a_long_text_is_left_out() {
-        let short = record(RData::TXT(TXT::new(vec![
+    fn p_06_strings_of_one_text_are_joined() {
+        let split = record(RData::TXT(TXT::new(vec![
             "v=STSv1;".into(),
             " id=1;".into(),
         ])));
-        let long = record(RData::TXT(TXT::new(vec!["x".repeat(255); 20])));
         assert_eq!(
-            outcome(RecordKind::Txt, &[&short, &long]),
+            outcome(RecordKind::Txt, &[&split]),
             Outcome::Txt(vec!["v=STSv1; id=1;".into()])
+        );
+    }
+
+    #[test]
+    fn p_06_strings_of_two_texts_are_not_joined() {
+        let text = |text: &str| record(RData::TXT(TXT::new(vec![text.into()])));
+        let (one, other) = (text("v=STSv1;"), text(" id=1;"));
+        assert_eq!(
+            outcome(RecordKind::Txt, &[&one, &other]),
+            Outcome::Txt(vec!["v=STSv1;".into(), " id=1;".into()])
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_left_out() {
+        let long = record(RData::TXT(TXT::new(vec!["x".repeat(255); 20])));
+        let short = record(RData::TXT(TXT::new(vec!["short".into()])));
+        assert_eq!(
+            outcome(RecordKind::Txt, &[&long, &short]),
+            Outcome::Txt(vec!["short".into()])
         );
     }
 }

@@ -7,6 +7,8 @@ use super::source::Source;
 const RULES: &str = "crates/securemail-core/src/route/rule.rs";
 const TALLY: &str = "docs/rules.md";
 const TABLES: &str = "crates/securemail-core/tests/golden/";
+/// Before the case of a rule that forbids something: it fires nowhere, and the case shows that it is not done.
+const NEVER: &str = "never: ";
 
 /// Compares the rules with the tally of their cases.
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
@@ -29,6 +31,8 @@ pub(super) fn check(sources: &[Source]) -> Vec<String> {
         }
         found.extend(cases.breaches(id, holds, true));
         found.extend(cases.breaches(id, not, false));
+        let both = tests(holds).find(|name| tests(not).any(|other| other == *name));
+        found.extend(both.map(|name| format!("{TALLY}: {id}: `{name}` stands for both")));
     }
     let strange = rows.keys().filter(|id| !known.contains(*id));
     found.extend(strange.map(|id| format!("{TALLY}: {id} is no rule")));
@@ -62,6 +66,12 @@ fn rows(text: &str) -> BTreeMap<&str, [&str; 3]> {
             }
         })
         .collect()
+}
+
+/// The tests that a cell names.
+fn tests(cell: &str) -> impl Iterator<Item = &str> {
+    let names = cell.split("test `").skip(1);
+    names.filter_map(|rest| rest.split('`').next())
 }
 
 /// What stands in the tables and tests.
@@ -101,19 +111,24 @@ impl<'a> Cases<'a> {
             return vec![format!("{TALLY}: {id} lacks a case")];
         }
         if cell.starts_with("test `") {
-            let names = cell.split("test `").skip(1);
-            let names = names.filter_map(|rest| rest.split('`').next());
-            return names
+            return tests(cell)
                 .filter(|name| !self.has_test(name))
                 .map(|name| format!("{TALLY}: {id}: there is no test `{name}`"))
                 .collect();
         }
-        let Some(fired) = self.tables.get(cell) else {
-            return vec![format!("{TALLY}: {id}: there is no case \"{cell}\"")];
+        let forbids = cell.strip_prefix(NEVER).filter(|_| holds);
+        let case = forbids.unwrap_or(cell);
+        let Some(fired) = self.tables.get(case) else {
+            return vec![format!("{TALLY}: {id}: there is no case \"{case}\"")];
         };
-        // A rule that forbids something fires nowhere; its case shows that it is not done.
-        let fires_somewhere = self.tables.values().any(|fired| fired.contains(&id));
-        if fired.contains(&id) != holds && fires_somewhere {
+        if forbids.is_some() {
+            let fires = self.tables.values().any(|fired| fired.contains(&id));
+            return fires
+                .then(|| format!("{TALLY}: {id}: it is not never: a table shows it"))
+                .into_iter()
+                .collect();
+        }
+        if fired.contains(&id) != holds {
             let not = if holds { "does not show" } else { "shows" };
             return vec![format!("{TALLY}: {id}: the case \"{cell}\" {not} it")];
         }
@@ -134,6 +149,7 @@ mod tests {
     Mx01 "MX-01" "RFC 1, section 2"
         "Says something about \"X-1\"."
     Mx02 "MX-02" "RFC 1" "Says something."
+    Mx03 "MX-03" "RFC 1" "Forbids something."
 "#;
 
     fn breaches(tally: &str) -> Vec<String> {
@@ -147,12 +163,13 @@ mod tests {
             source(RULES, CODE),
             source(TALLY, tally),
             source(&format!("{TABLES}mx.txt"), table),
-            source("a/tests/b.rs", "fn mx_02_holds() {}"),
+            source("a/tests/b.rs", "fn mx_02_holds() {} fn mx_02_not() {}"),
         ])
     }
 
     const GOOD: &str = "| MX-01 | RFC 1, section 2 | mx.txt: one | mx.txt: two |\n\
-                        | MX-02 | RFC 1 | test `mx_02_holds` | mx.txt: two |\n";
+                        | MX-02 | RFC 1 | test `mx_02_holds` | test `mx_02_not` |\n\
+                        | MX-03 | RFC 1 | never: mx.txt: one | mx.txt: two |\n";
 
     #[test]
     fn a_rule_with_both_cases_is_well() {
@@ -162,7 +179,7 @@ mod tests {
     #[test]
     fn a_rule_without_a_case_is_a_breach() {
         for (from, to) in [
-            ("| MX-01", "| MX-03"),
+            ("| MX-01", "| MX-04"),
             ("| mx.txt: one |", "| |"),
             ("mx.txt: one", "mx.txt: two"),
             ("one | mx.txt: two", "one | mx.txt: one"),
@@ -170,6 +187,13 @@ mod tests {
             ("mx_02_holds", "mx_02_is_dreamt"),
             ("section 2", "section 3"),
             ("test `mx_02_holds`", "being built"),
+            ("test `mx_02_holds`", "mx.txt: one"),
+            ("mx_02_not", "mx_02_holds"),
+            ("test `mx_02_not`", "test `mx_02_not`, test `mx_02_holds`"),
+            ("never: mx.txt: one", "mx.txt: one"),
+            ("never: mx.txt: one", "never: mx.txt: three"),
+            ("section 2 | mx.txt: one", "section 2 | never: mx.txt: one"),
+            ("never: mx.txt: one | mx", "never: mx.txt: one | never: mx"),
         ] {
             let tally = GOOD.replacen(from, to, 1);
             assert!(!breaches(&tally).is_empty(), "{from} -> {to}");
