@@ -134,8 +134,8 @@ pub async fn assemble(settings: &Settings, carrier: Carrier) -> Result<App, Trou
     let transport = Arc::new(transport(settings)?);
     let clock = base.clock.clone();
     let resolver = Arc::new(resolver(settings, clock.clone())?);
-    let inquirer = inquirer_over(resolver.clone(), settings, store.clone(), clock)?;
-    let web = PolicyClient::new(fetch_settings(settings)?, inquirer.resolver.clone())?;
+    let inquirer = inquirer(resolver.clone(), settings, store.clone(), clock)?;
+    let web = policy_client(settings, inquirer.resolver.clone())?;
     let parts = Parts {
         clock: base.clock.clone(),
         directory: store.clone(),
@@ -251,44 +251,34 @@ fn path(
 /// What asks about recipient domains.
 ///
 /// # Errors
-/// Where an address, an anchor or a root does not fit.
-pub fn inquirer(
-    settings: &Settings,
-    memory: Arc<dyn DomainMemory>,
-    clock: Arc<dyn Clock>,
-) -> Result<Inquirer, Trouble> {
-    let resolver = Arc::new(resolver(settings, clock.clone())?);
-    inquirer_over(resolver, settings, memory, clock)
-}
-
-/// The same, over a resolver that the caller keeps.
-///
-/// # Errors
 /// Where an address or a root does not fit.
-pub fn inquirer_over(
+pub fn inquirer(
     resolver: Arc<dyn Resolver>,
     settings: &Settings,
     memory: Arc<dyn DomainMemory>,
     clock: Arc<dyn Clock>,
 ) -> Result<Inquirer, Trouble> {
-    let fetcher = Arc::new(PolicyClient::new(
-        fetch_settings(settings)?,
-        resolver.clone(),
-    )?);
     Ok(Inquirer {
+        fetcher: Arc::new(policy_client(settings, resolver.clone())?),
         resolver,
-        fetcher,
         memory,
         clock,
         port: settings.route.port,
     })
 }
 
-fn fetch_settings(settings: &Settings) -> Result<FetchSettings, Trouble> {
+/// What fetches policies of MTA-STS.
+///
+/// # Errors
+/// Where a root or a network does not fit.
+pub fn policy_client(
+    settings: &Settings,
+    resolver: Arc<dyn Resolver>,
+) -> Result<PolicyClient, Trouble> {
     let mut fetch = FetchSettings::new(Arc::new(roots(settings)?));
     fetch.port = settings.route.mta_sts_port;
     fetch.allow_networks = allowed_networks(settings)?;
-    Ok(fetch)
+    Ok(PolicyClient::new(fetch, resolver)?)
 }
 
 /// The validating resolver.

@@ -82,9 +82,10 @@ pub async fn check(domain: &str, config: Option<&Path>, asking: Asking) -> ExitC
 
 async fn decide(settings: &Settings, domain: &DnsName, asking: Asking) -> Result<Checked, Trouble> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    resolver(settings, clock.clone())?.probe().await?;
+    let resolver = Arc::new(resolver(settings, clock.clone())?);
+    resolver.probe().await?;
     let (store, _) = open_log(settings).await?;
-    let inquirer = inquirer(settings, store, clock.clone())?;
+    let inquirer = inquirer(resolver, settings, store, clock.clone())?;
     let facts = MessageFacts::at(clock.now());
     let profile = settings.route.profile;
     let mut evidence = if asking.fresh {

@@ -271,7 +271,7 @@ impl fmt::Debug for Running {
 pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Trouble> {
     let app = Arc::new(assemble(settings, carrier).await?);
     let certificate = tls::own(settings)?;
-    rollover::guard(settings, &certificate).await?;
+    rollover::guard(settings, &*app.resolver, &certificate).await?;
     let canaries = canaries(settings)?;
     if let Some(canaries) = &canaries {
         // Once before the first message.

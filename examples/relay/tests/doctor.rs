@@ -14,6 +14,7 @@ use securemail_testkit::dns::Fault;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A relay whose names are published as they should be.
 struct Model {
@@ -30,6 +31,8 @@ impl Model {
         let bounces = free_port(Ipv4Addr::LOCALHOST);
         place.set("listen.bounces", &format!("\"{bounces}\""));
         let own = format!("_25._tcp.relay.test. TLSA {}", certify(&world, &mut place));
+        let policy_host = serve_policy(&world).await;
+        place.set("route.mta_sts_port", &policy_host.port().to_string());
         for domain in ["sender.test", "relay.test"] {
             let pem = fs::read_to_string(place.folder().join(format!("{domain}.pem"))).unwrap();
             let name = DnsName::parse(domain).unwrap();
@@ -47,6 +50,8 @@ impl Model {
             "relay.test. A 127.0.0.1".to_owned(),
             "relay.test. AAAA ::1".to_owned(),
             "_mta-sts.relay.test. TXT \"v=STSv1; id=1\"".to_owned(),
+            "_mta-sts.relay.test. TXT \"something else\"".to_owned(),
+            "mta-sts.relay.test. A 127.0.0.1".to_owned(),
             "_smtp._tls.relay.test. TXT \"v=TLSRPTv1; rua=mailto:tls@relay.test\"".to_owned(),
             own.clone(),
             format!("_25._tcp.relay.test. TLSA 3 1 1 {}", "ab".repeat(32)),
@@ -103,6 +108,33 @@ fn certify(world: &World, place: &mut Place) -> String {
     issued.tlsa_3_1_1()
 }
 
+/// A policy host for `relay.test`, until the test ends.
+async fn serve_policy(world: &World) -> SocketAddr {
+    let issued = world.ca.issue(&["mta-sts.relay.test"]).unwrap();
+    let acceptor = TlsAcceptor::from(issued.server_config().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let policy = "version: STSv1\r\nmode: enforce\r\nmx: relay.test\r\nmx: mx.plain.test\r\nmax_age: 604800\r\n";
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{policy}",
+        policy.len()
+    );
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut request = [0; 4096];
+            // Whoever leaves early is not asked why.
+            if stream.read(&mut request).await.is_ok() {
+                drop(stream.write_all(answer.as_bytes()).await);
+                drop(stream.shutdown().await);
+            }
+        }
+    });
+    address
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_wrong_with_a_relay_that_is_published_as_it_should_be() {
     let model = Model::new().await;
@@ -136,6 +168,8 @@ async fn nothing_is_wrong_with_a_relay_that_is_published_as_it_should_be() {
         "dmarc_policy",
         "dkim",
         "mx",
+        "mta_sts",
+        "tlsrpt",
         "mx_aaaa",
         "dnssec_mx",
         "dane_exists",
@@ -165,7 +199,10 @@ async fn each_fault_of_names_is_found() {
             "test._domainkey.sender.test. TXT \"v=DKIM1; p=AAAA\"",
             "dkim sender.test",
         ),
-        ("relay.test. MX 0 .", "mx relay.test"),
+        (
+            "_smtp._tls.relay.test. TXT \"v=TLSRPTv1; rua=relay.test\"",
+            "tlsrpt relay.test",
+        ),
     ];
     let mut expected = Vec::new();
     for (line, found) in faults {
@@ -173,6 +210,23 @@ async fn each_fault_of_names_is_found() {
         expected.push(found.to_owned());
     }
     assert_eq!(model.wrong(), expected);
+    dns.replace("relay.test. MX 0 .").unwrap();
+    let others = expected.len() - 1;
+    expected.truncate(others);
+    expected.push("mx relay.test".to_owned());
+    assert_eq!(model.wrong(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_does_not_name_our_host_is_found() {
+    let model = Model::new().await;
+    let _relay = model.place.start();
+    let dns = &model.world.dns;
+    dns.replace("relay.test. MX 10 mail.relay.test.").unwrap();
+    for line in ["mail.relay.test. A 127.0.0.1", "mail.relay.test. AAAA ::1"] {
+        dns.add(line).unwrap();
+    }
+    assert_eq!(model.wrong(), ["mta_sts relay.test"]);
 }
 
 /// Internet.nl asks for IPv6, for a signed zone of each host, and for a TLSA record; a second one is better.

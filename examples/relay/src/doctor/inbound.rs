@@ -1,15 +1,12 @@
 //! The way in, for what comes back: MX, addresses, TLSA of our own host (Internet.nl, checks of a receiving domain).
 
-use securemail_core::backend::Resolver;
+use securemail_core::backend::{PolicyFetcher, Resolver};
 use securemail_core::vocab::{DnsName, Mx, MxTarget, RecordKind};
 
-use super::lookup::{Found, addresses, exchangers, texts};
-use super::report::{Level, Report, advice, fail, good, unknown};
-use super::rollover;
+use super::lookup::{Found, addresses, exchangers};
+use super::report::{Report, advice, fail, good, unknown};
+use super::{announced, rollover};
 use crate::tls::Certificate;
-
-/// Where MX records point at, always (RFC 5321, section 2.3.5).
-const SMTP_PORT: u16 = 25;
 
 /// What bounces come to.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +15,8 @@ pub struct Inbound<'a> {
     pub hostname: &'a DnsName,
     /// What it shows.
     pub certificate: &'a Certificate,
+    /// Reads the policy that it announces.
+    pub fetcher: &'a dyn PolicyFetcher,
 }
 
 /// Looks at the relay's own name, and at each host that takes mail for it.
@@ -41,9 +40,10 @@ pub async fn look(resolver: &dyn Resolver, inbound: Inbound<'_>, report: &mut Re
         advice("other hosts take its mail; they must hand what comes back to listen.bounces")
     };
     report.add(hostname, "mx", found);
-    for (label, check) in [("_mta-sts", "mta_sts"), ("_smtp._tls", "tlsrpt")] {
-        report.add(hostname, check, announced(resolver, hostname, label).await);
-    }
+    let found = announced::policy((resolver, inbound.fetcher), hostname, &hosts).await;
+    report.add(hostname, "mta_sts", found);
+    let found = announced::reports(resolver, hostname).await;
+    report.add(hostname, "tlsrpt", found);
     for host in &hosts {
         look_at_host(resolver, host, inbound, report).await;
     }
@@ -57,26 +57,6 @@ fn hosts(records: &[Mx]) -> Vec<DnsName> {
             MxTarget::Invalid(_) | MxTarget::Null => None,
         })
         .collect()
-}
-
-/// Not on the list of Internet.nl; senders without DANE have only this.
-async fn announced(resolver: &dyn Resolver, domain: &DnsName, labels: &str) -> (Level, String) {
-    let name = labels
-        .rsplit('.')
-        .try_fold(domain.clone(), |name, label| name.below(label));
-    let Ok(name) = name else {
-        return unknown("the name is too long");
-    };
-    match texts(resolver, &name).await {
-        Found::Records(texts, _) => match texts.as_slice() {
-            [one] => good(one.clone()),
-            _ => fail(format!(
-                "{name} has more than one record, and counts as none"
-            )),
-        },
-        Found::Absent(_) => advice(format!("{name} is not published")),
-        Found::Unknown(why) => unknown(format!("{name}: {why}")),
-    }
 }
 
 async fn look_at_host(
@@ -109,7 +89,7 @@ async fn look_at_host(
     };
     report.add(host, "dnssec_mx", found);
     if host == inbound.hostname {
-        let state = rollover::look(resolver, host, SMTP_PORT, inbound.certificate).await;
+        let state = rollover::look(resolver, host, rollover::SMTP_PORT, inbound.certificate).await;
         for (check, found) in state.judge() {
             report.add(host, check, found);
         }

@@ -3,7 +3,9 @@
 //! The list is that of the mail test of Internet.nl, as far as it can be seen from here. Name servers and their
 //! addresses, CAA and RPKI are left to that test: they belong to the network and not to the relay.
 
+mod announced;
 mod certificate;
+mod dmarc;
 mod domain;
 mod hello;
 mod inbound;
@@ -25,7 +27,7 @@ use securemail_core::vocab::DnsName;
 use self::inbound::Inbound;
 use self::listener::{Begins, Target};
 use self::report::Report;
-use crate::assemble::{Trouble, dkim_keys, resolver, roots};
+use crate::assemble::{Trouble, dkim_keys, policy_client, resolver, roots};
 use crate::logging;
 use crate::run::{in_full, read};
 use crate::settings::Settings;
@@ -62,19 +64,19 @@ pub async fn doctor(config: &Path, json: bool) -> ExitCode {
 
 async fn examine(settings: &Settings) -> Result<Report, Trouble> {
     let mut report = Report::default();
-    let resolver = resolver(settings, Arc::new(SystemClock))?;
+    let resolver = Arc::new(resolver(settings, Arc::new(SystemClock))?);
     resolver.probe().await?;
     let roots = Arc::new(roots(settings)?);
     for target in targets(settings)? {
         listener::look(&target, &roots, &mut report).await;
     }
-    look_at_names(settings, &resolver, &mut report).await?;
+    look_at_names(settings, resolver, &mut report).await?;
     Ok(report)
 }
 
 async fn look_at_names(
     settings: &Settings,
-    resolver: &dyn Resolver,
+    resolver: Arc<dyn Resolver>,
     report: &mut Report,
 ) -> Result<(), Trouble> {
     let keys = dkim_keys(settings)?;
@@ -83,12 +85,12 @@ async fn look_at_names(
             .iter()
             .filter(|key| key.dns_name().ends_with(&format!("._domainkey.{domain}")))
             .collect();
-        domain::look(resolver, &domain, &of_domain, report).await;
+        domain::look(&*resolver, &domain, &of_domain, report).await;
     }
     let hostname = &settings.relay.hostname;
     if !domains(settings).contains(hostname) {
         // Notices leave with an envelope of this name.
-        for (check, found) in spf::look(resolver, hostname).await {
+        for (check, found) in spf::look(&*resolver, hostname).await {
             report.add(hostname, check, found);
         }
     }
@@ -99,8 +101,9 @@ async fn look_at_names(
     let inbound = Inbound {
         hostname,
         certificate: &certificate,
+        fetcher: &policy_client(settings, resolver.clone())?,
     };
-    inbound::look(resolver, inbound, report).await;
+    inbound::look(&*resolver, inbound, report).await;
     Ok(())
 }
 

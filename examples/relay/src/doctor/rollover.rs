@@ -3,8 +3,6 @@
 //! A host that publishes TLSA records and shows another key gets no mail from senders that keep to DANE. So a new
 //! certificate is refused until a record for it is visible.
 
-use std::sync::Arc;
-
 use rustls::pki_types::CertificateDer;
 use securemail_core::backend::Resolver;
 use securemail_core::route::{associated, public_key, usable};
@@ -13,15 +11,19 @@ use sha2::{Digest, Sha256};
 
 use super::lookup::{Found, tlsa};
 use super::report::{Level, advice, fail, good, unknown};
-use crate::assemble::{Trouble, resolver};
 use crate::settings::{Settings, SettingsError};
-use crate::system::SystemClock;
 use crate::tls::Certificate;
+
+/// Where MX records point at, always (RFC 5321, section 2.3.5).
+pub const SMTP_PORT: u16 = 25;
 
 /// How the certificate stands to what is published.
 #[derive(Debug)]
 pub struct Rollover {
     published: Found<Vec<Tlsa>>,
+    /// Of the records, how many senders use: of several digests of one key only the strongest (RFC 7671, section 9).
+    usable: usize,
+    /// Of these, how many fit.
     matching: usize,
     /// The record that would fit.
     line: String,
@@ -35,25 +37,25 @@ pub async fn look(
     certificate: &Certificate,
 ) -> Rollover {
     let published = tlsa(resolver, host, port).await;
-    let matching = match &published {
-        Found::Records(records, _) => {
-            let chain: Vec<&[u8]> = certificate.chain.iter().map(AsRef::as_ref).collect();
-            let usable = usable(records);
-            usable.iter().filter(|one| associated(one, &chain)).count()
-        }
-        Found::Absent(_) | Found::Unknown(_) => 0,
+    let usable = match &published {
+        Found::Records(records, _) => usable(records),
+        Found::Absent(_) | Found::Unknown(_) => Vec::new(),
     };
+    let chain: Vec<&[u8]> = certificate.chain.iter().map(AsRef::as_ref).collect();
     Rollover {
         published,
-        matching,
+        usable: usable.len(),
+        matching: usable.iter().filter(|one| associated(one, &chain)).count(),
         line: record_for(host, port, certificate.chain.first()),
     }
 }
 
 impl Rollover {
-    /// Whether senders that keep to DANE would hold what they have for us.
+    /// Whether senders that keep to DANE would hold what they have for us. Where no record is usable they authenticate
+    /// nobody, and hold nothing (RFC 7672, section 2.2).
     pub const fn shuts_out(&self) -> bool {
-        matches!(&self.published, Found::Records(_, true)) && self.matching == 0
+        let is_signed = matches!(&self.published, Found::Records(_, true));
+        is_signed && self.usable > 0 && self.matching == 0
     }
 
     /// The checks, and what each found.
@@ -61,25 +63,12 @@ impl Rollover {
         let line = &self.line;
         match &self.published {
             Found::Records(records, true) => {
-                let valid = if self.matching == 0 {
-                    fail(format!(
-                        "no record fits our certificate; senders with DANE hold their mail. Publish {line}"
-                    ))
-                } else {
-                    good("a record fits our certificate")
-                };
-                let spare = if records.len() > self.matching && self.matching > 0 {
-                    good("there is a record for the next key")
-                } else {
-                    advice(
-                        "only one key is published; publish the next one's record before it is used",
-                    )
-                };
-                vec![
-                    ("dane_exists", good(format!("{} records", records.len()))),
-                    ("dane_valid", valid),
-                    ("dane_rollover", spare),
-                ]
+                let exists = good(format!("{} records", records.len()));
+                let mut found = vec![("dane_exists", exists), ("dane_valid", self.validity())];
+                if self.usable > 0 {
+                    found.push(("dane_rollover", self.spare()));
+                }
+                found
             }
             Found::Records(_, false) => vec![(
                 "dane_exists",
@@ -94,6 +83,29 @@ impl Rollover {
                 fail("no TLSA record, and the zone is not signed"),
             )],
             Found::Unknown(why) => vec![("dane_exists", unknown(why.clone()))],
+        }
+    }
+}
+
+impl Rollover {
+    fn validity(&self) -> (Level, String) {
+        let line = &self.line;
+        match (self.usable, self.matching) {
+            (0, _) => fail(format!(
+                "no record can be used, so senders with DANE authenticate nobody. Publish {line}"
+            )),
+            (_, 0) => fail(format!(
+                "no record fits our certificate; senders with DANE hold their mail. Publish {line}"
+            )),
+            (_, _) => good("a record fits our certificate"),
+        }
+    }
+
+    fn spare(&self) -> (Level, String) {
+        if self.matching > 0 && self.usable > self.matching {
+            good("there is a record for the next key")
+        } else {
+            advice("only one key is published; publish the next one's record before it is used")
         }
     }
 }
@@ -113,13 +125,16 @@ fn record_for(host: &DnsName, port: u16, leaf: Option<&CertificateDer<'_>>) -> S
 ///
 /// # Errors
 /// Where TLSA records are published and none fits.
-pub async fn guard(settings: &Settings, certificate: &Certificate) -> Result<(), Trouble> {
+pub async fn guard(
+    settings: &Settings,
+    resolver: &dyn Resolver,
+    certificate: &Certificate,
+) -> Result<(), SettingsError> {
     if settings.listen.bounces.is_none() || !settings.tls.rollover_guard {
         return Ok(());
     }
-    let resolver = resolver(settings, Arc::new(SystemClock))?;
     let host = &settings.relay.hostname;
-    let state = look(&resolver, host, 25, certificate).await;
+    let state = look(resolver, host, SMTP_PORT, certificate).await;
     if let Found::Unknown(why) = &state.published {
         tracing::warn!(%why, "the TLSA records of this host could not be read");
     }
@@ -132,6 +147,85 @@ pub async fn guard(settings: &Settings, certificate: &Certificate) -> Result<(),
          every cache, and start then; or keep the old key; or, if you know better, set \
          tls.rollover_guard = false",
         state.line
-    ))
-    .into())
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject as _;
+    use securemail_core::vocab::{Outcome, RecordKind, Security};
+    use securemail_testkit::ca::TestCa;
+    use securemail_testkit::scripted::ScriptedDns;
+    use sha2::Sha512;
+
+    use super::*;
+
+    /// What is found, and whether it shuts out, where `publish` makes records from our key.
+    async fn judged(publish: impl Fn(&[u8]) -> Vec<Tlsa>) -> (Vec<(&'static str, Level)>, bool) {
+        let host = DnsName::parse("relay.example").unwrap();
+        let issued = TestCa::new().unwrap().issue(&[host.as_str()]).unwrap();
+        let certificate = Certificate {
+            chain: vec![issued.leaf_der.clone().into()],
+            key: PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap(),
+        };
+        let dns = ScriptedDns::default();
+        let records = publish(&public_key(&issued.leaf_der).unwrap());
+        let owner = host.below("_25._tcp").unwrap();
+        let records = Outcome::Tlsa(records);
+        dns.put(&owner, RecordKind::Tlsa, records, Security::Secure);
+        let state = look(&dns, &host, SMTP_PORT, &certificate).await;
+        let found = state.judge().into_iter();
+        let levels = found.map(|(check, (level, _))| (check, level)).collect();
+        (levels, state.shuts_out())
+    }
+
+    fn record(usage: u8, matching: u8, data: &[u8]) -> Tlsa {
+        Tlsa {
+            usage,
+            selector: 1,
+            matching,
+            data: data.to_vec(),
+        }
+    }
+
+    fn found(valid: Level, rollover: Option<Level>) -> Vec<(&'static str, Level)> {
+        let mut found = vec![("dane_exists", Level::Good), ("dane_valid", valid)];
+        found.extend(rollover.map(|level| ("dane_rollover", level)));
+        found
+    }
+
+    #[tokio::test]
+    async fn a_record_of_another_key_is_a_spare_one() {
+        let two_keys = |key: &[u8]| {
+            let other = record(3, 1, &[7; 32]);
+            vec![record(3, 1, &Sha256::digest(key)), other]
+        };
+        let expected = found(Level::Good, Some(Level::Good));
+        assert_eq!(judged(two_keys).await, (expected, false));
+    }
+
+    #[tokio::test]
+    async fn another_digest_of_the_same_key_is_no_spare_one() {
+        let one_key = |key: &[u8]| {
+            let strong = record(3, 2, &Sha512::digest(key));
+            vec![record(3, 1, &Sha256::digest(key)), strong]
+        };
+        let expected = found(Level::Good, Some(Level::Advice));
+        assert_eq!(judged(one_key).await, (expected, false));
+    }
+
+    #[tokio::test]
+    async fn records_of_other_keys_alone_shut_us_out() {
+        let foreign = |_: &[u8]| vec![record(3, 1, &[7; 32])];
+        let expected = found(Level::Fail, Some(Level::Advice));
+        assert_eq!(judged(foreign).await, (expected, true));
+    }
+
+    /// RFC 7672, section 2.2: senders then use TLS and authenticate nobody.
+    #[tokio::test]
+    async fn records_that_nobody_can_use_are_wrong_and_shut_nobody_out() {
+        let unusable = |key: &[u8]| vec![record(1, 1, &Sha256::digest(key)), record(3, 9, &[7])];
+        assert_eq!(judged(unusable).await, (found(Level::Fail, None), false));
+    }
 }

@@ -1,0 +1,150 @@
+//! SPF over DNS from a script: ends, redirects, lookups.
+
+use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
+use securemail_testkit::scripted::ScriptedDns;
+
+use super::*;
+
+fn name(text: &str) -> DnsName {
+    DnsName::parse(text).unwrap()
+}
+
+fn dns(records: &[(&str, &str)]) -> ScriptedDns {
+    let dns = ScriptedDns::default();
+    for (owner, text) in records {
+        let texts = Outcome::Txt(vec![(*text).to_owned()]);
+        dns.put(&name(owner), RecordKind::Txt, texts, Security::Secure);
+    }
+    dns
+}
+
+/// What one check finds where `example.org` has this record, beside others.
+async fn found(check: &str, record: &str, others: &[(&str, &str)]) -> (Level, String) {
+    let dns = dns(&[others, &[("example.org", record)]].concat());
+    let findings = look(&dns, &name("example.org")).await;
+    let mut of_check = findings.into_iter().filter(|(found, _)| *found == check);
+    of_check.next().expect("the check is made").1
+}
+
+async fn end(record: &str, others: &[(&str, &str)]) -> Level {
+    found("spf_policy", record, others).await.0
+}
+
+async fn lookups(record: &str, others: &[(&str, &str)]) -> (Level, String) {
+    found("spf_lookups", record, others).await
+}
+
+#[tokio::test]
+async fn an_end_that_allows_everybody_is_wrong() {
+    for (record, level) in [
+        ("v=spf1 mx -all", Level::Good),
+        ("v=spf1 mx ~all", Level::Good),
+        ("v=spf1 mx -ALL", Level::Good),
+        ("v=spf1 mx ?all", Level::Fail),
+        ("v=spf1 mx +all", Level::Fail),
+        ("v=spf1 mx +All", Level::Fail),
+        ("v=spf1 mx all", Level::Fail),
+        ("v=spf1 mx", Level::Fail),
+    ] {
+        assert_eq!(end(record, &[]).await, level, "{record}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_redirect_is_that_of_its_target() {
+    let redirect = "v=spf1 mx redirect=_spf.example.org";
+    for (target, level) in [
+        ("v=spf1 -all", Level::Good),
+        ("v=spf1 +all", Level::Fail),
+        ("v=spf1 mx", Level::Fail),
+        ("v=spf1 redirect=example.org", Level::Fail),
+        ("no record", Level::Fail),
+    ] {
+        let others = [("_spf.example.org", target)];
+        assert_eq!(end(redirect, &others).await, level, "{target}");
+    }
+    assert_eq!(end(redirect, &[]).await, Level::Fail, "no target");
+    let by_sender = "v=spf1 redirect=%{d}._spf.example.org";
+    assert_eq!(end(by_sender, &[]).await, Level::Advice);
+    assert_eq!(end("v=spf1 redirect=", &[]).await, Level::Fail);
+}
+
+#[tokio::test]
+async fn a_redirect_that_cannot_be_looked_up_is_not_known() {
+    let dns = dns(&[("example.org", "v=spf1 redirect=_spf.example.org")]);
+    let target = name("_spf.example.org");
+    dns.fail(&target, RecordKind::Txt, LookupFailure::Timeout);
+    let findings = look(&dns, &name("example.org")).await;
+    let levels: Vec<Level> = findings.iter().map(|(_, (level, _))| *level).collect();
+    assert_eq!(levels, [Level::Good, Level::Unknown, Level::Unknown]);
+}
+
+/// RFC 7208, section 6.1: beside `all`, anywhere, a redirect is ignored.
+#[tokio::test]
+async fn a_redirect_beside_all_counts_for_nothing() {
+    for record in [
+        "v=spf1 -all redirect=nothing.example.org",
+        "v=spf1 redirect=nothing.example.org -all",
+    ] {
+        assert_eq!(end(record, &[]).await, Level::Good, "{record}");
+        let (level, text) = lookups(record, &[]).await;
+        assert_eq!((level, &*text), (Level::Good, "0 of at most 10"));
+    }
+}
+
+#[tokio::test]
+async fn a_name_may_be_included_twice() {
+    let others = [
+        ("a.example.org", "v=spf1 include:c.example.org -all"),
+        ("b.example.org", "v=spf1 include:c.example.org -all"),
+        ("c.example.org", "v=spf1 ip4:192.0.2.1 -all"),
+    ];
+    let record = "v=spf1 include:a.example.org include:b.example.org -all";
+    let (level, text) = lookups(record, &others).await;
+    assert_eq!((level, &*text), (Level::Good, "4 of at most 10"));
+}
+
+#[tokio::test]
+async fn a_circle_has_too_many_lookups() {
+    let (level, text) = lookups("v=spf1 include:example.org -all", &[]).await;
+    assert_eq!(level, Level::Fail, "{text}");
+    let others = [("a.example.org", "v=spf1 redirect=example.org")];
+    let (level, text) = lookups("v=spf1 redirect=a.example.org", &others).await;
+    assert_eq!(level, Level::Fail, "{text}");
+}
+
+#[tokio::test]
+async fn ten_lookups_are_the_most() {
+    for (terms, level) in [(9, Level::Good), (10, Level::Advice), (11, Level::Fail)] {
+        let record = format!("v=spf1{} -all", " a:x.example.org".repeat(terms));
+        assert_eq!(lookups(&record, &[]).await.0, level, "{terms}");
+    }
+}
+
+#[tokio::test]
+async fn an_included_name_without_a_record_is_wrong() {
+    let (level, _) = lookups("v=spf1 include:b.example.org -all", &[]).await;
+    assert_eq!(level, Level::Fail);
+}
+
+#[test]
+fn terms_that_need_dns_are_told_from_others() {
+    let asking = |term: &str| Terms::read(&format!("v=spf1 {term}")).asking.len();
+    for term in [
+        "include:x.example.org",
+        "?a/24",
+        "mx",
+        "PTR",
+        "-exists:%{i}.x",
+    ] {
+        assert_eq!(asking(term), 1, "{term}");
+    }
+    for term in [
+        "ip4:192.0.2.1",
+        "ip6:2001:db8::1",
+        "-all mx",
+        "exp=x.example.org",
+    ] {
+        assert_eq!(asking(term), 0, "{term}");
+    }
+}
