@@ -94,5 +94,6 @@ broken! {
     p7: "P7: ", pickups::p7_what_is_given_back_can_be_spent_again, bad_pickups(PickupsFault::P7);
 
     g1: "G1: ", census::g1_what_is_kept_is_counted_and_what_ended_is_not, CensusFault::G1;
-    g2: "G2: ", census::g2_no_number_is_above_its_bound, CensusFault::G2;
+    g2: "G2: ", census::g2_below_the_bound_every_number_is_exact, CensusFault::G2;
+    g3: "G3: ", census::g3_a_store_that_is_there_answers, CensusFault::G3;
 }

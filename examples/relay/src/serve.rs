@@ -15,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use securemail_core::route::Network;
-use securemail_smtp::Connections;
+use securemail_smtp::{Connections, Counted};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -76,27 +76,15 @@ pub async fn https(
     let clients = Arc::new(Connections::new(limits.connections, limits.per_address));
     let proxies = Arc::new(Connections::new(limits.connections, limits.connections));
     let limits = Arc::new(limits);
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                // Out of descriptors: connections that end make room.
-                Err(_) => {
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            _ = stop.changed() => return Ok(()),
-        };
-        let of = if limits.is_proxy(peer.ip()) {
+    let admit = |address| {
+        let of = if limits.is_proxy(address) {
             &proxies
         } else {
             &clients
         };
-        let Some(place) = of.admit(peer.ip()) else {
-            tracing::debug!("a web client is one too many");
-            continue;
-        };
+        of.admit(address)
+    };
+    while let Some((stream, peer, place)) = accept(&listener, &mut stop, admit).await {
         let (acceptor, router, limits) = (acceptor.clone(), router.clone(), limits.clone());
         tokio::spawn(async move {
             let served = connection((stream, peer), acceptor, router, &limits);
@@ -107,6 +95,30 @@ pub async fn https(
             }
             drop(place);
         });
+    }
+    Ok(())
+}
+
+/// The next connection that there is a place for; `None` when `stop` changes.
+pub async fn accept(
+    listener: &TcpListener,
+    stop: &mut watch::Receiver<bool>,
+    admit: impl Fn(IpAddr) -> Option<Counted>,
+) -> Option<(TcpStream, SocketAddr, Counted)> {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => return None,
+        };
+        let Ok((stream, peer)) = accepted else {
+            // Out of descriptors: connections that end make room.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        match admit(peer.ip()) {
+            Some(place) => return Some((stream, peer, place)),
+            None => tracing::debug!("a client is one too many"),
+        }
     }
 }
 

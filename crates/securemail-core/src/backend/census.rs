@@ -11,8 +11,11 @@ use crate::vocab::UnixTime;
 ///
 /// # Contract
 /// - **G1** Each number is as of one moment, over all tenants and processes.
-/// - **G2** A number above [`COUNTED_MAX`](crate::limits::COUNTED_MAX) may be said as that, so that a
-///   call costs no more however much is kept.
+/// - **G2** Of each kind no more than [`COUNTED_MAX`](crate::limits::COUNTED_MAX) rows need be looked at, so
+///   that a call costs no more however much is kept: a number above it may be said as that, and mail of
+///   ours may be counted among so many deliveries only.
+/// - **G3** `answers` reads from where counts come from, counts nothing, and costs the same however much is
+///   kept.
 #[async_trait]
 pub trait Census: fmt::Debug + Send + Sync + 'static {
     /// Counts.
@@ -20,6 +23,12 @@ pub trait Census: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`.
     async fn census(&self, now: UnixTime) -> Result<Counts, StoreError>;
+
+    /// Says whether the store answers.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn answers(&self) -> Result<(), StoreError>;
 }
 
 /// What is kept.
@@ -29,7 +38,7 @@ pub struct Counts {
     pub queued: u64,
     /// Of these, how many are due and not being tried.
     pub due: u64,
-    /// Of these, how many are mail of ours: notices and sender mail.
+    /// Of these, how many are mail of ours: notices, sender mail and TLS reports.
     pub own_queued: u64,
     /// When the oldest delivery that waits was committed.
     pub oldest: Option<UnixTime>,

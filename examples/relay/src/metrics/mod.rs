@@ -47,11 +47,11 @@ impl Observer for Metrics {
             Fact::Held(class) => self.0.count(table::HELD, class_name(class)),
             Fact::OwnMail { class, taken } => {
                 let result = if taken { "taken" } else { "given_up" };
-                if class == ItemClass::Notice {
-                    self.0.count(table::NOTICES, result);
-                }
-                if class == ItemClass::SenderMail {
-                    self.0.count(table::SENDER_MAILS, result);
+                match class {
+                    ItemClass::Notice => self.0.count(table::NOTICES, result),
+                    ItemClass::SenderMail => self.0.count(table::SENDER_MAILS, result),
+                    // A message is counted with its recipients, and nobody waits for a report.
+                    ItemClass::Content | ItemClass::TlsReport => {}
                 }
             }
             _ => {}

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,11 +13,12 @@ use securemail_smtp::Connections;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use super::{Metrics, State};
 use crate::assemble::{Base, Trouble};
+use crate::serve::accept;
 use crate::tls;
 use crate::web::bind;
 
@@ -43,6 +43,7 @@ pub async fn start(
         clock: base.clock.clone(),
         certificate: certificate.chain.first().map(|leaf| leaf.to_vec()),
         started: base.clock.now(),
+        patience: PATIENCE,
     };
     let health = Health {
         metrics: base.metrics.clone(),
@@ -56,21 +57,9 @@ pub async fn start(
 async fn serve(listener: TcpListener, health: Health, mut stop: watch::Receiver<bool>) {
     let router = router(health);
     let places = Arc::new(Connections::new(CONNECTIONS, CONNECTIONS));
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                // Out of descriptors: connections that end make room.
-                Err(_) => {
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            _ = stop.changed() => return,
-        };
-        let Some(place) = places.admit(peer.ip()) else {
-            continue;
-        };
+    while let Some((stream, _, place)) =
+        accept(&listener, &mut stop, |from| places.admit(from)).await
+    {
         let router = router.clone();
         tokio::spawn(async move {
             if timeout(CONNECTION, connection(stream, router))
@@ -113,13 +102,13 @@ fn router(health: Health) -> Router {
             get(move || {
                 let state = of_health.clone();
                 async move {
-                    match timeout(PATIENCE, state.is_healthy()).await {
-                        Ok(true) => (StatusCode::OK, "ok\n").into_response(),
-                        Ok(false) | Err(_) => {
-                            let text = "the store does not answer\n";
-                            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-                        }
+                    if state.is_healthy().await {
+                        return (StatusCode::OK, "ok\n");
                     }
+                    (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "the store does not answer\n",
+                    )
                 }
             }),
         )

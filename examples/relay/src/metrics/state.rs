@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use securemail_core::backend::{Census, Clock};
 use securemail_core::route::valid_until;
 use securemail_core::vocab::UnixTime;
+use tokio::time::timeout;
 
 use super::table;
 
@@ -18,6 +20,8 @@ pub struct State {
     /// The relay's own certificate, DER.
     pub certificate: Option<Vec<u8>>,
     pub started: UnixTime,
+    /// For the store to answer.
+    pub patience: Duration,
 }
 
 impl State {
@@ -31,8 +35,8 @@ impl State {
             let left = number(until.as_secs()) - number(now.as_secs());
             (table::CERTIFICATE, left)
         }));
-        match self.store.census(now).await {
-            Ok(census) => {
+        match timeout(self.patience, self.store.census(now)).await {
+            Ok(Ok(census)) => {
                 let oldest = census.oldest.map_or(0, |since| now.since(since).as_secs());
                 gauges.extend([
                     (table::STORE_UP, 1.0),
@@ -43,17 +47,22 @@ impl State {
                     (table::VAULT, number(census.pickups)),
                 ]);
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "the store cannot be counted now");
+                gauges.insert(table::STORE_UP, 0.0);
+            }
+            Err(_) => {
+                tracing::warn!("the store takes too long to be counted");
                 gauges.insert(table::STORE_UP, 0.0);
             }
         }
         gauges
     }
 
-    /// Whether the store answers.
+    /// Whether the store answers, in time.
     pub async fn is_healthy(&self) -> bool {
-        self.store.census(self.clock.now()).await.is_ok()
+        let answered = timeout(self.patience, self.store.answers()).await;
+        answered.is_ok_and(|answer| answer.is_ok())
     }
 }
 
@@ -70,4 +79,65 @@ fn resident_memory() -> Option<f64> {
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(number(kibibytes.saturating_mul(1024)))
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use securemail_core::StoreError;
+    use securemail_core::backend::Counts;
+    use securemail_testkit::sim::ManualClock;
+
+    use super::*;
+
+    /// Counts for ever, or fails at once; says that it is there where it can count.
+    #[derive(Debug)]
+    enum Store {
+        Hangs,
+        Fails,
+        /// Only counting takes for ever.
+        Large,
+    }
+
+    #[async_trait]
+    impl Census for Store {
+        async fn census(&self, _: UnixTime) -> Result<Counts, StoreError> {
+            match self {
+                Self::Hangs | Self::Large => std::future::pending().await,
+                Self::Fails => Err(StoreError::NotFound),
+            }
+        }
+
+        async fn answers(&self) -> Result<(), StoreError> {
+            match self {
+                Self::Hangs => std::future::pending().await,
+                Self::Fails => Err(StoreError::NotFound),
+                Self::Large => Ok(()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_does_not_answer_holds_nobody() {
+        for (store, is_healthy) in [
+            (Store::Hangs, false),
+            (Store::Fails, false),
+            (Store::Large, true),
+        ] {
+            let said = format!("{store:?}");
+            let state = State {
+                store: Arc::new(store),
+                clock: Arc::new(ManualClock::default()),
+                certificate: None,
+                started: UnixTime::from_secs(1),
+                patience: Duration::from_millis(20),
+            };
+            let gauges = timeout(Duration::from_secs(20), state.read()).await;
+            let gauges = gauges.expect("it gives up");
+            assert_eq!(gauges.get(table::STORE_UP), Some(&0.0), "{said}");
+            assert!(!gauges.contains_key(table::SPOOL_QUEUED), "{said}");
+            assert!(gauges.contains_key(table::STARTED), "the rest is shown");
+            assert_eq!(state.is_healthy().await, is_healthy, "{said}");
+        }
+    }
 }

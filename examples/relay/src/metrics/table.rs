@@ -77,7 +77,10 @@ pub const FAMILIES: [Family; 19] = [
     gauge(SPOOL_QUEUED, "Deliveries that wait in the spool."),
     gauge(SPOOL_DUE, "Of these, how many are due and not being tried."),
     gauge(SPOOL_OLDEST, "Age of the oldest delivery that waits."),
-    gauge(OWN_QUEUED, "Notices and mails to senders that wait."),
+    gauge(
+        OWN_QUEUED,
+        "Notices, mails to senders and reports about TLS that wait.",
+    ),
     gauge(VAULT, "Messages in the vault, picked up or not."),
     gauge(STORE_UP, "1 where the store could be read just now."),
     gauge(
