@@ -4,9 +4,14 @@
 //! anything out that the standard policy would not, and every finding still names its rule. To loosen is not possible
 //! this way: [`Route`](securemail_core::route::Route) has no variant for a host that is not proved, and the transport
 //! proves each host again whatever a policy says.
+//!
+//! A decision is recorded with its evidence, and the profile in it is the one that was asked for. So what this policy
+//! tightened is made again by this policy alone: [`DaneFor::again`]. `securemail-relay check --replay` and
+//! [`Decided::again`] ask the standard policy, and say of such a decision that another made it. Who needs no more than
+//! exact names writes no policy: `tenant.domain_profiles` raises the profile before the inquiry, and the evidence says so.
 
 use securemail_core::backend::TransportPolicy;
-use securemail_core::route::{Decision, Evidence, StandardPolicy};
+use securemail_core::route::{Decided, Decision, Evidence, StandardPolicy};
 use securemail_core::vocab::{DnsName, Profile, UnixTime};
 
 /// Asks for DANE where mail goes to one of these domains, or to a name inside them.
@@ -21,6 +26,15 @@ impl DaneFor {
     #[must_use]
     pub const fn new(domains: Vec<DnsName>, standard: StandardPolicy) -> Self {
         Self { domains, standard }
+    }
+
+    /// What is decided from the same facts at the same time, by these domains and the settings of then.
+    pub fn again(&self, decided: &Decided) -> Decision {
+        let then = Self::new(
+            self.domains.clone(),
+            StandardPolicy::new(decided.settings.clone()),
+        );
+        then.decide(&decided.evidence, decided.decision.decided_at)
     }
 
     fn is_listed(&self, domain: &DnsName) -> bool {

@@ -6,7 +6,8 @@ use custom_policy::DaneFor;
 use securemail_core::backend::{Clock, TransportPolicy};
 use securemail_core::drive::Inquirer;
 use securemail_core::route::{
-    Authentication, Decision, Evidence, MessageFacts, Route, StandardPolicy,
+    Authentication, Decided, Decision, Evidence, MessageFacts, PolicySettings, Route,
+    StandardPolicy,
 };
 use securemail_core::vocab::{DnsName, LookupFailure, Profile, RecordKind, Security};
 use securemail_testkit::memory::MemoryDomainMemory;
@@ -98,5 +99,29 @@ async fn nothing_is_delivered_that_the_standard_policy_would_hold() {
                 assert!(ours.iter().all(|hop| theirs.contains(hop)), "{standard}");
             }
         }
+    }
+}
+
+/// What is recorded is the evidence as it was asked for: the standard policy would decide otherwise from it.
+#[tokio::test]
+async fn a_recorded_decision_is_made_again_by_this_policy_alone() {
+    let dns = dns();
+    for (domain, by_standard) in [
+        ("dane.care.example", true),
+        ("plain.care.example", false),
+        ("plain.shop.example", true),
+    ] {
+        let evidence = evidence(dns.clone(), &name(domain), Profile::Standard).await;
+        let decided = Decided {
+            decision: decide(&policy(), &evidence),
+            evidence,
+            settings: PolicySettings::default(),
+        };
+        assert_eq!(policy().again(&decided), decided.decision, "{domain}");
+        let is_same_way = decided.again().route == decided.decision.route;
+        assert_eq!(is_same_way, by_standard, "{domain}: {}", decided.again());
+        let mut changed = decided;
+        changed.decision.fresh_until = changed.decision.decided_at;
+        assert_ne!(policy().again(&changed), changed.decision, "{domain}");
     }
 }
