@@ -1,7 +1,6 @@
 //! Asks everybody about every domain, and counts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use securemail_core::vocab::Profile;
@@ -30,7 +29,7 @@ struct Ours {
 /// Where somebody could not be asked.
 pub(crate) async fn everything(world: &World, options: &Options) -> Result<Report, Trouble> {
     let domains: Vec<String> = world.cases.iter().map(Case::domain).collect();
-    let delivered = Arc::new(world.postfix.deliver(&domains).await?);
+    let delivered = world.postfix.deliver(&domains).await?;
     let cases = world.cases.iter().zip(&world.placed);
     let reports: Vec<Report> = stream::iter(cases)
         .map(|(case, placed)| one(world, options, case, placed, &delivered))
@@ -148,7 +147,7 @@ fn of_match(matched: Option<bool>) -> Verdict {
     }
 }
 
-/// No host of it has a TLSA record at all, so that DANE can play no part.
+/// A host of it has a TLSA record, so that DANE can play a part.
 fn has_dane(case: &Case) -> bool {
     case.hosts.iter().any(|host| !host.tlsa.is_empty())
 }

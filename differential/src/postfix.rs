@@ -18,8 +18,8 @@ const ENTRANCE: &str = "127.0.0.3:25";
 const RECIPIENTS: usize = 90;
 /// The log is read so often.
 const PAUSE: Duration = Duration::from_millis(300);
-/// Without a new result for so many pauses nothing more comes.
-const QUIET: usize = 50;
+/// Without a new result for so many pauses nothing more comes: 24 s, longer than any timeout in [`main_settings`].
+const QUIET: usize = 80;
 
 /// A TLS security level, which is also a local part and a transport.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

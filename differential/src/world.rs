@@ -33,9 +33,9 @@ pub(crate) struct World {
     /// Their hosts, in the order of the cases.
     pub(crate) placed: Vec<Vec<Placed>>,
     /// We.
-    pub(crate) ours: Arc<Ours>,
+    pub(crate) ours: Ours,
     /// Postfix.
-    pub(crate) postfix: Arc<Postfix>,
+    pub(crate) postfix: Postfix,
     /// Another reader of policies.
     pub(crate) socketmap: Resolver,
     policy_host: JoinHandle<()>,
@@ -75,9 +75,9 @@ impl World {
         let nsd = zones.serve(folder.path(), &lab.differential_key()).await?;
         Ok(Self {
             policy_host: policy_host::start(authorities.clone(), &cases).await?,
-            postfix: Arc::new(Postfix::start(folder.path(), &roots).await?),
+            postfix: Postfix::start(folder.path(), &roots).await?,
             socketmap: Resolver::start(folder.path(), &roots).await?,
-            ours: Arc::new(Ours::new(&lab, &authorities.trusted_root())?),
+            ours: Ours::new(&lab, &authorities.trusted_root())?,
             cases,
             placed,
             sinks,
@@ -102,9 +102,7 @@ impl World {
         drop(sinks);
         policy_host.abort();
         nsd.kill().await?;
-        if let Some(postfix) = Arc::into_inner(postfix) {
-            postfix.stop().await?;
-        }
+        postfix.stop().await?;
         Ok(folder.close()?)
     }
 }

@@ -32,7 +32,9 @@ const SECONDS_MAX: &str = "1500";
 pub(crate) fn enter(words: &[&str]) -> Result<(), Failure> {
     let folder = TemporaryFolder::create()?;
     let words = if words.is_empty() { &["bash"] } else { words };
-    run(inside_command(&folder, words)?)
+    let mut command = as_root("unshare");
+    unshared(&mut command, &folder, words)?;
+    run(command)
 }
 
 /// Compares our decisions with those of others, for domains that are made up.
@@ -53,19 +55,24 @@ pub(crate) fn compare(words: &[&str]) -> Result<(), Failure> {
 /// Runs `words` inside a fresh lab, counts the tests it reports, and shows the logs if it fails.
 pub(crate) fn test(words: &[&str], counts: &mut Counts) -> Result<(), Failure> {
     let folder = TemporaryFolder::create()?;
-    let result = run_counted(inside_command(&folder, words)?, counts);
+    let mut limited = as_root("timeout");
+    limited.args(["--foreground", "--kill-after=5", SECONDS_MAX, "unshare"]);
+    unshared(&mut limited, &folder, words)?;
+    let result = run_counted(limited, counts);
     if result.is_err() {
         folder.folder().show_logs();
     }
     result
 }
 
-fn inside_command(folder: &TemporaryFolder, words: &[&str]) -> Result<Command, Failure> {
+/// The arguments of unshare(1) that run `words` in namespaces of their own.
+fn unshared(
+    unshare: &mut Command,
+    folder: &TemporaryFolder,
+    words: &[&str],
+) -> Result<(), Failure> {
     let myself = std::env::current_exe().map_err(Failure::doing("this program's own path"))?;
-    let mut unshare = as_root("timeout");
-    unshare.args(["--foreground", "--kill-after=5", SECONDS_MAX]);
     unshare.args([
-        "unshare",
         "--net",
         "--mount",
         "--pid",
@@ -78,7 +85,7 @@ fn inside_command(folder: &TemporaryFolder, words: &[&str]) -> Result<Command, F
         .arg("inside-the-lab")
         .arg(folder.path())
         .args(words);
-    Ok(unshare)
+    Ok(())
 }
 
 /// The first process of the namespace: starts everything, then runs `words`.
