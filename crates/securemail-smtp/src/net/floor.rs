@@ -1,7 +1,8 @@
 //! The least that a TLS session may be, and what is preferred: NCSC-NL, TLS guidelines 2025-05.
 //!
-//! Written out, so that a later rustls with other defaults changes nothing here. Everything is *good* or
-//! *sufficient* there; nothing that is to be phased out is offered.
+//! Versions, suites and groups are written out, so that a later rustls with other defaults changes nothing in them.
+//! Everything is *good* or *sufficient* there; nothing that is to be phased out is offered. Signatures are checked by
+//! the algorithms that rustls has; they follow its releases. None is by SHA-1 or an RSA key below 2048 bits.
 
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};

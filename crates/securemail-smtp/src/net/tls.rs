@@ -19,9 +19,10 @@ use securemail_core::route::{Trust, public_key};
 use super::floor;
 use crate::handler::TlsFacts;
 
-/// A server configuration: what the floor allows (TLS 1.3, or 1.2 with ECDHE and AEAD), this certificate, client certificates wanted but not
-/// needed. Any certificate may be shown, a self-signed one too; it counts only where the directory
-/// knows it.
+/// A server configuration with this certificate; clients may show theirs.
+///
+/// It allows what the floor does: TLS 1.3, or 1.2 with ECDHE and AEAD. Any client certificate may be shown, a
+/// self-signed one too; it counts only where the directory knows it.
 ///
 /// # Errors
 /// Where certificate and key do not fit together.
