@@ -162,7 +162,7 @@ pub(crate) fn inquiry(octets: &[u8]) {
     for _ in 0..ROUNDS_MAX {
         let asks = match inquiry.poll() {
             Step::Ask(asks) => asks,
-            Step::Done(evidence) => return check(*evidence),
+            Step::Done => return check(inquiry.into_evidence()),
         };
         for ask in asks {
             let reply = dice.reply(&ask);

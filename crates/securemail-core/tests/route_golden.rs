@@ -390,7 +390,7 @@ impl Case {
         let mut inquiry = Inquiry::new(evidence, self.now());
         for _round in 0..40 {
             match inquiry.poll() {
-                Step::Done(evidence) => return *evidence,
+                Step::Done => return inquiry.into_evidence(),
                 Step::Ask(asks) => {
                     for ask in asks {
                         let reply = self.reply(&ask);

@@ -135,7 +135,7 @@ impl Inquirer {
                         inquiry.handle(ask, reply);
                     }
                 }
-                Step::Done(evidence) => return *evidence,
+                Step::Done => return inquiry.into_evidence(),
             }
         }
     }

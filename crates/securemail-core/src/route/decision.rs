@@ -1,6 +1,7 @@
 //! What to do with one message for one recipient domain, and why.
 
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -198,6 +199,21 @@ impl Findings {
         });
     }
 }
+
+/// Several things in one fact: `what` and then each, with commas.
+pub(super) fn listed<T: fmt::Display>(what: &str, things: impl IntoIterator<Item = T>) -> String {
+    let mut text = String::with_capacity(FACT_USUAL);
+    text.push_str(what);
+    for (place, thing) in things.into_iter().enumerate() {
+        let comma = if place == 0 { "" } else { ", " };
+        // A string takes whatever is written.
+        write!(text, "{comma}{thing}").unwrap_or_default();
+    }
+    text
+}
+
+/// Octets of a fact that names two hosts.
+const FACT_USUAL: usize = 64;
 
 /// What a finding is about.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

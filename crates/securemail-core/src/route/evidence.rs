@@ -7,7 +7,10 @@ use crate::backend::{
     CachedPolicy, DomainHistory, FailedFetch, FetchError, RecipientOutcome, SessionOutcome,
     VantageView,
 };
-use crate::vocab::{Answer, DnsName, Profile, Question, Reply, UnixTime};
+use crate::vocab::{Answer, DnsName, Profile, Question, RecordKind, Reply, UnixTime};
+
+/// Answers that a domain with two hosts usually needs.
+const ANSWERS_USUAL: usize = 12;
 
 /// Everything known about one recipient domain for one message, as it was asked and answered.
 ///
@@ -103,6 +106,23 @@ pub struct MessageFacts {
     pub utf8_recipient: bool,
 }
 
+impl AttemptEvidence {
+    /// What the peer said of the recipient, where it was proved and MAIL was reached. What stands beside a
+    /// session that ended before that was said by anybody, and settles nothing (RFC 3207, section 6).
+    #[must_use]
+    pub const fn said(&self) -> Option<&RecipientOutcome> {
+        match self.outcome {
+            SessionOutcome::CalledOff | SessionOutcome::Completed => self.recipient.as_ref(),
+            SessionOutcome::Incapable(_)
+            | SessionOutcome::Injected
+            | SessionOutcome::NoStartTls(_)
+            | SessionOutcome::NotAuthenticated(_)
+            | SessionOutcome::TlsFailed(_)
+            | SessionOutcome::Unreachable(_) => None,
+        }
+    }
+}
+
 impl MessageFacts {
     /// A message of no size that is handed in now, without wishes; for asking what would become of it.
     #[must_use]
@@ -136,7 +156,7 @@ impl Evidence {
             domain,
             profile,
             port: 25,
-            dns: Vec::new(),
+            dns: Vec::with_capacity(ANSWERS_USUAL),
             vantages: Vec::new(),
             sts: StsEvidence::default(),
             history: None,
@@ -169,10 +189,26 @@ impl Evidence {
     /// The answer to `question`, if it was asked.
     #[must_use]
     pub fn answer(&self, question: &Question) -> Option<&Answer> {
-        self.dns
-            .iter()
-            .rev()
-            .find(|asked| asked.question == *question)
+        self.asked(&question.name, question.kind)
             .map(|asked| &asked.answer)
+    }
+
+    /// What was asked of `name` last.
+    pub(super) fn asked(&self, name: &DnsName, kind: RecordKind) -> Option<&Asked> {
+        self.last(|question| question.kind == kind && question.name == *name)
+    }
+
+    /// What was asked of `base` below `label` last; the name need not be made for that.
+    pub(super) fn asked_below(
+        &self,
+        label: &str,
+        base: &DnsName,
+        kind: RecordKind,
+    ) -> Option<&Asked> {
+        self.last(|question| question.kind == kind && question.name.is_below(label, base))
+    }
+
+    fn last(&self, is_it: impl Fn(&Question) -> bool) -> Option<&Asked> {
+        self.dns.iter().rfind(|asked| is_it(&asked.question))
     }
 }

@@ -3,13 +3,14 @@
 //! The inquiry asks what is missing here; the policy judges what is there. Both read the same facts,
 //! so nothing can be judged that was not asked.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::mta_sts::{StsMode, StsPolicy, announced_id};
-use super::{Evidence, Rule};
+use super::{Asked, Evidence, Rule};
 use crate::backend::{CachedPolicy, FailedFetch, FetchError};
 use crate::limits::{ADDRESSES_PER_HOST_MAX, ALIAS_HOPS_MAX, MX_HOSTS_MAX, STS_FETCH_AGAIN_SECS};
 use crate::vocab::{
@@ -33,26 +34,45 @@ pub(super) type Missing = Vec<Question>;
 
 /// Where a name led, alias by alias.
 pub(super) struct Chain<'a> {
-    /// The last name.
-    pub(super) name: DnsName,
-    /// The answer at the last name.
-    pub(super) answer: &'a Answer,
-    /// The state of each alias on the way.
-    pub(super) aliases: Vec<Security>,
-    /// Every question that was asked on the way.
-    pub(super) questions: Vec<Question>,
+    /// What was asked of the last name.
+    last: &'a Asked,
+    /// The aliases on the way there.
+    aliases: Vec<&'a Asked>,
     /// Why the last answer cannot be used.
     pub(super) trouble: Option<Trouble>,
 }
 
-impl Chain<'_> {
+impl<'a> Chain<'a> {
+    /// The last name.
+    pub(super) const fn name(&self) -> &'a DnsName {
+        &self.last.question.name
+    }
+
+    /// The answer at the last name.
+    pub(super) const fn answer(&self) -> &'a Answer {
+        &self.last.answer
+    }
+
+    /// Whether the first name is an alias.
+    pub(super) const fn is_aliased(&self) -> bool {
+        !self.aliases.is_empty()
+    }
+
+    /// The state of the first alias.
+    fn first_alias(&self) -> Option<Security> {
+        self.aliases.first().map(|asked| asked.answer.security)
+    }
+
+    /// Every question that was asked on the way.
+    pub(super) fn questions(&self) -> impl Iterator<Item = &'a Question> {
+        let asked = self.aliases.iter().copied().chain([self.last]);
+        asked.map(|asked| &asked.question)
+    }
+
     /// As sure as the least sure step (RFC 7672, section 2.1.3).
     pub(super) fn is_secure(&self) -> bool {
-        let mut steps = self
-            .aliases
-            .iter()
-            .chain(std::iter::once(&self.answer.security));
-        self.trouble.is_none() && steps.all(|state| *state == Security::Secure)
+        let mut steps = self.aliases.iter().copied().chain([self.last]);
+        self.trouble.is_none() && steps.all(|asked| asked.answer.security == Security::Secure)
     }
 }
 
@@ -62,31 +82,49 @@ pub(super) fn walk<'a>(
     name: &DnsName,
     kind: RecordKind,
 ) -> Result<Chain<'a>, Question> {
-    let mut name = name.clone();
-    let mut aliases = Vec::new();
-    let mut questions: Vec<Question> = Vec::new();
+    match evidence.asked(name, kind) {
+        Some(first) => follow(evidence, first),
+        None => Err(Question::new(name.clone(), kind)),
+    }
+}
+
+/// The same for `base` below `label`; `None` where that is too long to be a name.
+pub(super) fn walk_below<'a>(
+    evidence: &'a Evidence,
+    label: &str,
+    base: &DnsName,
+    kind: RecordKind,
+) -> Result<Option<Chain<'a>>, Question> {
+    if let Some(first) = evidence.asked_below(label, base, kind) {
+        return follow(evidence, first).map(Some);
+    }
+    match base.below(label) {
+        Ok(name) => Err(Question::new(name, kind)),
+        Err(_) => Ok(None),
+    }
+}
+
+fn follow<'a>(evidence: &'a Evidence, first: &'a Asked) -> Result<Chain<'a>, Question> {
+    let kind = first.question.kind;
+    let mut last = first;
+    let mut aliases: Vec<&Asked> = Vec::new();
     loop {
-        let question = Question::new(name.clone(), kind);
-        let Some(answer) = evidence.answer(&question) else {
-            return Err(question);
-        };
-        let mut trouble = trouble(answer, kind);
-        let was_asked = questions.contains(&question);
-        questions.push(question);
-        if let (Outcome::Alias(target), None) = (&answer.outcome, trouble) {
+        let mut trouble = trouble(&last.answer, kind);
+        if let (Outcome::Alias(target), None) = (&last.answer.outcome, trouble) {
+            let was_asked = aliases.iter().any(|asked| asked.question == last.question);
             if aliases.len() < ALIAS_HOPS_MAX && !was_asked {
-                aliases.push(answer.security);
-                name = target.clone();
+                aliases.push(last);
+                last = evidence
+                    .asked(target, kind)
+                    .ok_or_else(|| Question::new(target.clone(), kind))?;
                 continue;
             }
             // A loop, or a chain without end, is a failed lookup (RFC 5321, section 5.1).
             trouble = Some(Trouble::Transient);
         }
         return Ok(Chain {
-            name,
-            answer,
+            last,
             aliases,
-            questions,
             trouble,
         });
     }
@@ -168,7 +206,7 @@ pub(super) struct Hosts {
 /// Reads the MX lookup.
 pub(super) fn mx(evidence: &Evidence) -> Result<MxFacts<'_>, Question> {
     let chain = walk(evidence, &evidence.domain, RecordKind::Mx)?;
-    let listing = match (&chain.answer.outcome, chain.trouble) {
+    let listing = match (&chain.answer().outcome, chain.trouble) {
         (_, Some(trouble)) => Listing::Failed(trouble),
         (Outcome::NxDomain, None) => Listing::Absent,
         (Outcome::NoData, None) => Listing::Hosts(implicit(&evidence.domain)),
@@ -196,7 +234,7 @@ fn implicit(domain: &DnsName) -> Hosts {
 }
 
 fn listed(records: &[Mx], evidence: &Evidence) -> Listing {
-    let mut hosts: Vec<(u16, DnsName)> = Vec::new();
+    let mut hosts: Vec<(u16, DnsName)> = Vec::with_capacity(records.len());
     let mut invalid = Vec::new();
     let mut null = None;
     for Mx { preference, target } in records {
@@ -214,15 +252,14 @@ fn listed(records: &[Mx], evidence: &Evidence) -> Listing {
     if let (Some(preference), true, true) = (null, hosts.is_empty(), invalid.is_empty()) {
         return Listing::Null(preference);
     }
+    hosts.sort();
     // RFC 5321, section 5.1: equal preferences in random order. It is drawn from the message, so that
     // the same evidence gives the same order.
-    let preferences: Vec<u16> = hosts.iter().map(|(preference, _)| *preference).collect();
     let is_shared =
-        |preference: &u16| preferences.iter().filter(|one| *one == preference).count() > 1;
-    hosts.sort_by_cached_key(|(preference, host)| {
-        let place = is_shared(preference).then(|| draw(evidence, host));
-        (*preference, place, host.clone())
-    });
+        |pair: &[(u16, DnsName)]| matches!(pair, [(one, _), (other, _)] if one == other);
+    if hosts.windows(2).any(is_shared) {
+        hosts.sort_by_cached_key(|(preference, host)| (*preference, draw(evidence, host)));
+    }
     let cut = hosts.len() > MX_HOSTS_MAX;
     hosts.truncate(MX_HOSTS_MAX);
     Listing::Hosts(Hosts {
@@ -278,21 +315,20 @@ pub(super) fn addresses(evidence: &Evidence, host: &DnsName) -> Result<AddressFa
         (v4, v6) => return Err(v4.err().into_iter().chain(v6.err()).collect()),
     };
     let trouble = v4.trouble.max(v6.trouble);
-    let families = [&v6, &v4].map(|chain| match (&chain.answer.outcome, chain.trouble) {
+    let families = [&v6, &v4].map(|chain| match (&chain.answer().outcome, chain.trouble) {
         (Outcome::Addresses(found), None) => found.as_slice(),
         _ => &[],
     });
     let (addresses, cut) = in_turn(families);
-    let is_alias = |chain: &Chain<'_>| matches!(chain.answer.outcome, Outcome::Alias(_));
+    let is_alias = |chain: &Chain<'_>| matches!(chain.answer().outcome, Outcome::Alias(_));
     let alias_in_doubt = is_alias(&v4) || is_alias(&v6);
-    let longest = if v4.questions.len() >= v6.questions.len() {
-        &v4.questions
+    let longest = if v4.aliases.len() >= v6.aliases.len() {
+        &v4.aliases
     } else {
-        &v6.questions
+        &v6.aliases
     };
-    let inner = longest.len().saturating_sub(2);
-    let names = longest.iter().skip(1).take(inner);
-    let between = names.map(|question| question.name.clone()).collect();
+    let between = longest.iter().skip(1);
+    let between = between.map(|asked| asked.question.name.clone()).collect();
     let (bases, rule) = bases(host, &[v4, v6]);
     Ok(AddressFacts {
         addresses,
@@ -326,13 +362,13 @@ fn in_turn([first, second]: [&[IpAddr]; 2]) -> (Vec<IpAddr>, bool) {
 fn bases(host: &DnsName, families: &[Chain<'_>]) -> (Vec<DnsName>, Rule) {
     let usable = || families.iter().filter(|chain| chain.trouble.is_none());
     if let Some(secure) = usable().find(|chain| chain.is_secure()) {
-        return if secure.aliases.is_empty() {
-            (vec![host.clone()], Rule::Ad01)
+        return if secure.is_aliased() {
+            (vec![secure.name().clone(), host.clone()], Rule::Ad06)
         } else {
-            (vec![secure.name.clone(), host.clone()], Rule::Ad06)
+            (vec![host.clone()], Rule::Ad01)
         };
     }
-    let first_alias = usable().filter_map(|chain| chain.aliases.first()).max();
+    let first_alias = usable().filter_map(Chain::first_alias).max();
     match first_alias {
         Some(Security::Secure) => (vec![host.clone()], Rule::Ad07),
         Some(_) => (Vec::new(), Rule::Ad08),
@@ -363,14 +399,17 @@ pub(super) fn tlsa<'a>(
     bases: &'a [DnsName],
 ) -> Result<TlsaFacts<'a>, Question> {
     let mut rule = Rule::T03;
+    let label = match evidence.port {
+        25 => Cow::Borrowed("_25._tcp"),
+        port => Cow::Owned(format!("_{port}._tcp")),
+    };
     for base in bases {
         // A name that is too long cannot exist.
-        let Ok(owner) = base.below(&format!("_{}._tcp", evidence.port)) else {
+        let Some(chain) = walk_below(evidence, &label, base, RecordKind::Tlsa)? else {
             continue;
         };
-        let chain = walk(evidence, &owner, RecordKind::Tlsa)?;
         if let Some(trouble) = chain.trouble {
-            let rule = match (&chain.answer.outcome, bases.first() == Some(base)) {
+            let rule = match (&chain.answer().outcome, bases.first() == Some(base)) {
                 // An answer without its proof: stripping the records gives just this.
                 (Outcome::Failed(LookupFailure::Malformed), _) => Rule::T07,
                 (_, true) if bases.len() > 1 => Rule::T06,
@@ -378,9 +417,9 @@ pub(super) fn tlsa<'a>(
             };
             return Ok(TlsaFacts::Failed(trouble, rule));
         }
-        match &chain.answer.outcome {
+        match &chain.answer().outcome {
             Outcome::Tlsa(records) if chain.is_secure() => {
-                let aliased = !chain.aliases.is_empty();
+                let aliased = chain.is_aliased();
                 return Ok(TlsaFacts::Records {
                     base,
                     aliased,
@@ -405,17 +444,17 @@ pub(super) enum StsFacts {
     Unknown,
 }
 
+/// Where the announcement of a policy is asked for.
+pub(super) fn announcing(evidence: &Evidence) -> Result<Option<Chain<'_>>, Question> {
+    walk_below(evidence, "_mta-sts", &evidence.domain, RecordKind::Txt)
+}
+
 /// Reads the MTA-STS lookups (RFC 8461, sections 3.1, 3.3, 5.1).
 pub(super) fn sts(evidence: &Evidence, now: UnixTime) -> Result<StsFacts, Question> {
-    let Ok(owner) = evidence.domain.below("_mta-sts") else {
+    let Some(chain) = announcing(evidence)? else {
         return Ok(StsFacts::Known(None, Rule::P01));
     };
-    let chain = walk(evidence, &owner, RecordKind::Txt)?;
-    let kept = evidence
-        .sts
-        .cached
-        .as_ref()
-        .filter(|kept| kept.expires > now);
+    let kept = in_force(evidence, now);
     // Whoever can hide the record must not be able to switch off a policy that is still in force.
     let fall_back = |with: Rule, without: Rule| match kept.and_then(parsed) {
         Some(policy) => applied(policy, with),
@@ -427,7 +466,7 @@ pub(super) fn sts(evidence: &Evidence, now: UnixTime) -> Result<StsFacts, Questi
             None => StsFacts::Unknown,
         });
     }
-    let Outcome::Txt(records) = &chain.answer.outcome else {
+    let Outcome::Txt(records) = &chain.answer().outcome else {
         return Ok(fall_back(Rule::P02, Rule::P01));
     };
     let Some(id) = announced_id(records) else {
@@ -449,6 +488,23 @@ pub(super) fn sts(evidence: &Evidence, now: UnixTime) -> Result<StsFacts, Questi
     })
 }
 
+/// The same where nothing more is asked: what is missing is no absence, so a policy that is kept and
+/// still in force applies (RFC 8461, section 3.3).
+pub(super) fn sts_as_it_is(evidence: &Evidence, now: UnixTime) -> StsFacts {
+    match sts(evidence, now) {
+        Ok(facts @ (StsFacts::Known(..) | StsFacts::Unknown)) => facts,
+        Ok(StsFacts::Fetch(_)) | Err(_) => in_force(evidence, now)
+            .and_then(parsed)
+            .map_or(StsFacts::Unknown, |policy| applied(policy, Rule::P03)),
+    }
+}
+
+/// What is kept, as long as it is in force.
+fn in_force(evidence: &Evidence, now: UnixTime) -> Option<&CachedPolicy> {
+    let kept = evidence.sts.cached.as_ref()?;
+    (kept.expires > now).then_some(kept)
+}
+
 /// What the TXT records at `_mta-sts.<domain>` say now.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Announcement {
@@ -465,11 +521,10 @@ pub enum Announcement {
 /// # Errors
 /// The question that must be answered first.
 pub fn announcement(evidence: &Evidence) -> Result<Announcement, Question> {
-    let Ok(owner) = evidence.domain.below("_mta-sts") else {
+    let Some(chain) = announcing(evidence)? else {
         return Ok(Announcement::Nothing);
     };
-    let chain = walk(evidence, &owner, RecordKind::Txt)?;
-    Ok(match (&chain.answer.outcome, chain.trouble) {
+    Ok(match (&chain.answer().outcome, chain.trouble) {
         (_, Some(_)) => Announcement::Unknown,
         (Outcome::Txt(records), None) => {
             announced_id(records).map_or(Announcement::Nothing, Announcement::Id)
@@ -480,9 +535,8 @@ pub fn announcement(evidence: &Evidence) -> Result<Announcement, Question> {
 
 /// Whether the announcement of a policy stands behind an alias.
 pub(super) fn announced_behind(evidence: &Evidence) -> Option<DnsName> {
-    let owner = evidence.domain.below("_mta-sts").ok()?;
-    let chain = walk(evidence, &owner, RecordKind::Txt).ok()?;
-    (!chain.aliases.is_empty()).then_some(chain.name)
+    let chain = announcing(evidence).ok()??;
+    chain.is_aliased().then(|| chain.name().clone())
 }
 
 /// Forgets what was asked about the announcement of a policy, and the fetch that followed.
@@ -507,9 +561,8 @@ pub(super) fn failed_fetch(evidence: &Evidence, at: UnixTime) -> Option<FailedFe
         Ok(_) => FetchError::Malformed,
         Err(error) => error.clone(),
     };
-    let owner = evidence.domain.below("_mta-sts").ok()?;
-    let chain = walk(evidence, &owner, RecordKind::Txt).ok()?;
-    let Outcome::Txt(records) = &chain.answer.outcome else {
+    let chain = announcing(evidence).ok()??;
+    let Outcome::Txt(records) = &chain.answer().outcome else {
         return None;
     };
     let id = announced_id(records)?;

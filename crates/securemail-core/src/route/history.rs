@@ -194,8 +194,8 @@ pub(super) fn fell(
     };
     let opted_out = || {
         matches!(
-            facts::sts(evidence, now),
-            Ok(StsFacts::Known(None, Rule::P26))
+            facts::sts_as_it_is(evidence, now),
+            StsFacts::Known(None, Rule::P26)
         )
     };
     let was_enforced = history.sts_enforced_until.is_some_and(|until| until > now);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::decision::{Findings, Subject};
+use super::decision::{Findings, Subject, listed};
 use super::facts::{self, AddressFacts, TlsaFacts, Trouble};
 use super::mta_sts::{StsMode, StsPolicy};
 use super::{Authentication, Authority, Evidence, Hop, PolicySettings, Rule, dane, history};
@@ -168,15 +168,10 @@ impl Context<'_> {
                 "some addresses are not public and are left out",
             );
         }
-        let shown: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
-        findings.note(
-            found.rule,
-            &subject,
-            format!("addresses: {}", shown.join(", ")),
-        );
+        let fact = listed("addresses: ", &found.addresses);
+        findings.note(found.rule, &subject, fact);
         if !found.between.is_empty() && !found.bases.is_empty() {
-            let names: Vec<&str> = found.between.iter().map(DnsName::as_str).collect();
-            findings.note(Rule::Ad10, &subject, names.join(", "));
+            findings.note(Rule::Ad10, &subject, listed("", &found.between));
         }
         Ok(found)
     }
@@ -205,8 +200,8 @@ impl Context<'_> {
                 return Ok(Requirement::Certificate { unusable: false });
             }
             TlsaFacts::Absent(rule) => {
-                let names: Vec<String> = found.bases.iter().map(|base| self.owner(base)).collect();
-                findings.note(rule, &subject, format!("asked for: {}", names.join(", ")));
+                let names = found.bases.iter().map(|base| self.owner(base));
+                findings.note(rule, &subject, listed("asked for: ", names));
                 return Ok(Requirement::Certificate { unusable: false });
             }
             TlsaFacts::Records {
@@ -220,8 +215,8 @@ impl Context<'_> {
                 (base, records)
             }
         };
-        note_unusable(records, &subject, findings);
         let usable = dane::usable(records);
+        note_unusable(records, usable.len(), &subject, findings);
         if usable.is_empty() {
             findings.note(Rule::T02, &subject, format!("records: {}", records.len()));
             return Ok(Requirement::Certificate { unusable: true });
@@ -274,8 +269,7 @@ impl Context<'_> {
             }
             (StsMode::Enforce, false) => {
                 let rule = if has_dane { Rule::X03 } else { Rule::X09 };
-                let named: Vec<String> = policy.hosts().collect();
-                let fact = format!("the policy names {}", named.join(", "));
+                let fact = listed("the policy names ", policy.hosts());
                 findings.exclude(rule, &subject, fact);
                 Err(Obstacle::Published)
             }
@@ -506,7 +500,7 @@ enum Listed {
     Tested,
 }
 
-fn note_unusable(records: &[Tlsa], subject: &Subject, findings: &mut Findings) {
+fn note_unusable(records: &[Tlsa], kept: usize, subject: &Subject, findings: &mut Findings) {
     let mut seen: BTreeMap<Rule, Vec<String>> = BTreeMap::new();
     for record in records {
         if let Some(rule) = dane::unusable(record) {
@@ -520,7 +514,6 @@ fn note_unusable(records: &[Tlsa], subject: &Subject, findings: &mut Findings) {
         .iter()
         .filter(|record| dane::unusable(record).is_none())
         .count();
-    let kept = dane::usable(records).len();
     if kept < counted {
         findings.note(Rule::U06, subject, "");
     }

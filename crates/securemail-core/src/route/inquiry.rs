@@ -26,8 +26,8 @@ pub struct Inquiry {
 pub enum Step {
     /// All of these, in any order or at once.
     Ask(Vec<Ask>),
-    /// Nothing is missing.
-    Done(Box<Evidence>),
+    /// Nothing is missing: [`Inquiry::into_evidence`] has it.
+    Done,
 }
 
 /// One thing to find out.
@@ -79,9 +79,15 @@ impl Inquiry {
         let mut asks = Vec::new();
         self.poll_domain(&mut asks);
         if asks.is_empty() {
-            return Step::Done(Box::new(self.evidence.clone()));
+            return Step::Done;
         }
         Step::Ask(asks)
+    }
+
+    /// What is known by now: everything, once nothing is asked any more.
+    #[must_use]
+    pub fn into_evidence(self) -> Evidence {
+        self.evidence
     }
 
     /// Takes the reply to something asked. A reply of another kind than its question changes nothing,
@@ -125,14 +131,8 @@ impl Inquiry {
                     .iter()
                     .any(|seen| seen.question == *question)
             };
-            asks.extend(
-                mx.chain
-                    .questions
-                    .iter()
-                    .filter(|q| unseen(q))
-                    .cloned()
-                    .map(Ask::Vantage),
-            );
+            let questions = mx.chain.questions().filter(|question| unseen(question));
+            asks.extend(questions.cloned().map(Ask::Vantage));
         }
         let Listing::Hosts(hosts) = mx.listing else {
             return;

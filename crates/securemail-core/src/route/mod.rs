@@ -16,7 +16,7 @@
 //! let mut inquiry = Inquiry::new(evidence, now);
 //! let evidence = loop {
 //!     match inquiry.poll() {
-//!         Step::Done(evidence) => break evidence,
+//!         Step::Done => break inquiry.into_evidence(),
 //!         Step::Ask(asks) => {
 //!             for ask in asks {
 //!                 // A resolver answers here; this one is down.

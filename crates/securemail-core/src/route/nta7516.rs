@@ -80,7 +80,7 @@ pub fn nta7516(
     let mut found = Vec::new();
     let mut say = |check, holds, fact: String| found.push(NtaFinding { check, holds, fact });
     let texts = walk(evidence, &evidence.domain, RecordKind::Txt).map_err(|one| vec![one])?;
-    let records: &[String] = match (&texts.answer.outcome, texts.trouble) {
+    let records: &[String] = match (&texts.answer().outcome, texts.trouble) {
         (_, Some(_)) => {
             say(
                 NtaCheck::Announced,

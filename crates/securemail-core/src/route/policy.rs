@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decision::{Findings, Subject};
+use super::decision::{Findings, Subject, listed};
 use super::facts::{self, Chain, Hosts, Listing, MxFacts, StsFacts, Trouble};
 use super::history;
 use super::host::{Admitted, Context, Obstacle, Views, trouble_in_words};
@@ -120,12 +120,7 @@ impl Judge<'_> {
     /// more (RFC 8461, section 5.1): whoever repaired it must not lose mail to what we keep.
     fn confirmed(&self, route: Route, findings: &mut Findings) -> Route {
         let is_final = matches!(route, Route::Bounce { .. } | Route::Vault { .. });
-        let sts = facts::sts(self.evidence, self.now);
-        let is_enforced = matches!(
-            sts,
-            Ok(StsFacts::Known(Some(policy), _)) if policy.mode == StsMode::Enforce
-        );
-        if !is_final || !is_enforced {
+        if !is_final || !self.is_enforced() {
             return route;
         }
         let asked = self.evidence.sts.confirmed;
@@ -143,6 +138,13 @@ impl Judge<'_> {
                 }
             }
         }
+    }
+
+    fn is_enforced(&self) -> bool {
+        matches!(
+            facts::sts_as_it_is(self.evidence, self.now),
+            StsFacts::Known(Some(policy), _) if policy.mode == StsMode::Enforce
+        )
     }
 
     /// The hosts in order, each judged; or what happens because there are none to judge.
@@ -193,8 +195,8 @@ impl Judge<'_> {
     /// Whether an MTA-STS policy applies to the domain, or might.
     pub(super) fn has_sts_policy(&self) -> bool {
         !matches!(
-            facts::sts(self.evidence, self.now),
-            Ok(StsFacts::Known(None, _))
+            facts::sts_as_it_is(self.evidence, self.now),
+            StsFacts::Known(None, _)
         )
     }
 
@@ -242,7 +244,7 @@ impl Judge<'_> {
             now: self.now,
             mx_secure,
             implicit: hosts.implicit,
-            expanded: mx.chain.name.clone(),
+            expanded: mx.chain.name().clone(),
             fell: history::fell(self.evidence, mx_secure, sts.as_ref(), self.now),
             is_stable: history::is_stable(
                 self.evidence,
@@ -263,14 +265,12 @@ impl Judge<'_> {
             (true, true) => Rule::Mx09,
             (true, false) => Rule::Mx10,
         };
-        let names: Vec<&str> = hosts.hosts.iter().map(|(_, host)| host.as_str()).collect();
-        findings.note(
-            rule,
-            &domain,
-            format!("hosts: {}{}", names.join(", "), by_whom(mx)),
-        );
-        if !mx.chain.aliases.is_empty() {
-            findings.note(Rule::Mx15, &domain, format!("alias of {}", mx.chain.name));
+        let names = hosts.hosts.iter().map(|(_, host)| host);
+        let fact = listed("hosts: ", names) + by_whom(mx);
+        findings.note(rule, &domain, fact);
+        if mx.chain.is_aliased() {
+            let fact = format!("alias of {}", mx.chain.name());
+            findings.note(Rule::Mx15, &domain, fact);
         }
         if hosts.null {
             findings.note(Rule::Mx13, &domain, "");
@@ -314,8 +314,8 @@ impl Judge<'_> {
 
     fn sts(&self, mx: &MxFacts<'_>, findings: &mut Findings) -> Result<Option<StsPolicy>, Route> {
         let domain = self.domain();
-        match facts::sts(self.evidence, self.now) {
-            Ok(StsFacts::Known(policy, rule)) => {
+        match facts::sts_as_it_is(self.evidence, self.now) {
+            StsFacts::Known(policy, rule) => {
                 let fact = match &policy {
                     Some(StsPolicy { mode, .. }) => format!("policy mode: {mode}"),
                     None => format!("asked for: _mta-sts.{}", self.evidence.domain),
@@ -338,7 +338,7 @@ impl Judge<'_> {
             }
             // RFC 8461, section 10.2: hiding the record is the known attack, so one cycle is waited.
             // A signed list of mail servers does not depend on it.
-            Ok(StsFacts::Unknown | StsFacts::Fetch(_)) | Err(_) => {
+            StsFacts::Unknown | StsFacts::Fetch(_) => {
                 let waited = self.now.since(self.evidence.message.accepted);
                 if mx.chain.is_secure() || waited >= outcome::RETRY_MIN {
                     findings.note(Rule::P04, &domain, "waited long enough, or not needed");
@@ -361,8 +361,8 @@ impl Judge<'_> {
         let rule = match trouble {
             Trouble::Bogus => match facts::mx(self.evidence) {
                 Ok(mx)
-                    if mx.chain.answer.security == Security::Indeterminate
-                        && !matches!(mx.chain.answer.outcome, Outcome::Failed(_)) =>
+                    if mx.chain.answer().security == Security::Indeterminate
+                        && !matches!(mx.chain.answer().outcome, Outcome::Failed(_)) =>
                 {
                     Rule::Mx04
                 }
@@ -382,7 +382,7 @@ impl Judge<'_> {
     fn transient_rule(&self) -> Rule {
         use crate::vocab::LookupFailure as F;
         match facts::mx(self.evidence) {
-            Ok(mx) => match &mx.chain.answer.outcome {
+            Ok(mx) => match &mx.chain.answer().outcome {
                 Outcome::Failed(F::Timeout) => Rule::Mx06,
                 Outcome::Alias(_) => Rule::Mx15,
                 _ => Rule::Mx05,
@@ -397,7 +397,7 @@ impl Judge<'_> {
         // RFC 8914: stale data may be right, but no bounce rests on it.
         let is_stale = mx
             .chain
-            .answer
+            .answer()
             .extended_errors
             .iter()
             .any(|code| matches!(code, 3 | 19));
@@ -520,11 +520,10 @@ pub(super) fn views(evidence: &Evidence, chain: &Chain<'_>) -> Views {
             .rfind(|seen| seen.question == *question)
             .map_or(&[], |seen| &seen.views)
     };
-    let steps = &chain.questions;
-    if steps.iter().all(|question| of(question).is_empty()) {
+    if chain.questions().all(|question| of(question).is_empty()) {
         return Views::None;
     }
-    let agree = steps.iter().all(|question| {
+    let agree = chain.questions().all(|question| {
         let views = of(question);
         let ours = evidence.answer(question).map(|answer| &answer.outcome);
         !views.is_empty()
@@ -550,7 +549,7 @@ fn is_same(ours: &Outcome, theirs: &Outcome) -> bool {
 }
 
 fn by_whom(mx: &MxFacts<'_>) -> &'static str {
-    match (mx.chain.is_secure(), mx.chain.answer.validators) {
+    match (mx.chain.is_secure(), mx.chain.answer().validators) {
         (true, 0 | 1) => "; one validator",
         (true, _) => "; two validators",
         (false, _) => "",

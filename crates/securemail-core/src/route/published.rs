@@ -3,7 +3,7 @@
 use super::facts::{self, Listing, StsFacts, TlsaFacts, Trouble};
 use super::{Evidence, Rule, StsMode, StsPolicy, dane};
 use crate::backend::CachedPolicy;
-use crate::vocab::{DnsName, Outcome, RecordKind, Tlsa, UnixTime};
+use crate::vocab::{DnsName, Outcome, Tlsa, UnixTime};
 
 /// The mail servers of a domain in the order in which they are tried; what kept them from being known.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -114,13 +114,10 @@ fn applied(evidence: &Evidence, policy: StsPolicy, rule: Rule) -> PublishedSts {
 
 /// Whether a record at `_mta-sts` says that it is of MTA-STS; another TXT record there announces nothing.
 fn is_announced(evidence: &Evidence) -> bool {
-    let Ok(owner) = evidence.domain.below("_mta-sts") else {
+    let Ok(Some(chain)) = facts::announcing(evidence) else {
         return false;
     };
-    let Ok(chain) = facts::walk(evidence, &owner, RecordKind::Txt) else {
-        return false;
-    };
-    match &chain.answer.outcome {
+    match &chain.answer().outcome {
         Outcome::Txt(records) => records.iter().any(|text| text.starts_with("v=STSv1")),
         _ => false,
     }

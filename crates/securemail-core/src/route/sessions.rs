@@ -39,7 +39,7 @@ impl<'a> Sessions<'a> {
     /// How many hosts asked to try again later.
     pub(super) fn deferred(&self) -> usize {
         let is_deferred = |attempt: &&&AttemptEvidence| {
-            matches!(attempt.recipient, Some(RecipientOutcome::Deferred(_)))
+            matches!(attempt.said(), Some(RecipientOutcome::Deferred(_)))
         };
         self.0.iter().filter(is_deferred).count()
     }
@@ -117,7 +117,7 @@ fn is_unconfirmed(attempt: &AttemptEvidence) -> bool {
 
 /// A permanent refusal on a proved session.
 pub(super) fn refusal(evidence: &Evidence) -> Option<&Reply> {
-    let of_attempt = |attempt: &'_ AttemptEvidence| match &attempt.recipient {
+    let refused = |attempt: &'_ AttemptEvidence| match attempt.said() {
         Some(RecipientOutcome::Refused(_)) => true,
         Some(
             RecipientOutcome::Deferred(_)
@@ -127,11 +127,8 @@ pub(super) fn refusal(evidence: &Evidence) -> Option<&Reply> {
         )
         | None => false,
     };
-    let tried = evidence
-        .attempts
-        .iter()
-        .rfind(|attempt| of_attempt(attempt));
-    match tried.and_then(|attempt| attempt.recipient.as_ref()) {
+    let tried = evidence.attempts.iter().rfind(|attempt| refused(attempt));
+    match tried.and_then(AttemptEvidence::said) {
         // The type says "refused", the reply must say so too.
         Some(RecipientOutcome::Refused(reply)) if reply.is_permanent() => Some(reply),
         _ => evidence

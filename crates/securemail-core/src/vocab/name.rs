@@ -89,6 +89,12 @@ impl DnsName {
         self.ends_in(other.as_str())
     }
 
+    /// Whether it is `base` below `label`, written as [`DnsName::below`] writes it.
+    pub(crate) fn is_below(&self, label: &str, base: &Self) -> bool {
+        let rest = self.0.strip_suffix(base.as_str());
+        rest.and_then(|rest| rest.strip_suffix('.')) == Some(label)
+    }
+
     /// Whether it is the name `labels`, written as a [`DnsName`] writes it, or lies inside it.
     pub(crate) fn ends_in(&self, labels: &str) -> bool {
         self.0

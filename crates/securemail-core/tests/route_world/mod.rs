@@ -88,7 +88,7 @@ impl World {
         let mut inquiry = Inquiry::new(evidence, self.now());
         for round in 0..20 {
             match inquiry.poll() {
-                Step::Done(evidence) => return (*evidence, round),
+                Step::Done => return (inquiry.into_evidence(), round),
                 Step::Ask(asks) => {
                     for ask in asks {
                         let reply = self.reply(&ask);

@@ -13,7 +13,25 @@ use securemail_core::vocab::{QueueId, UnixTime};
 use crate::flow_world::{address, name};
 
 const EXAMPLE: &str = include_str!("../../../../vectors/tlsrpt/rfc8460-appendix-b.json");
+const RECORDS: &str = include_str!("../../../../vectors/tlsrpt/rfc8460-appendix-a.json");
 const OURS: &str = include_str!("../../../../vectors/tlsrpt/ours.json");
+
+/// Where a record says that reports go.
+#[derive(serde::Deserialize)]
+struct Wanted {
+    records: Vec<String>,
+    uris: Vec<String>,
+}
+
+fn shown(uri: &ReportUri) -> String {
+    match uri {
+        ReportUri::Https(uri) => {
+            let port = uri.port().map_or(String::new(), |port| format!(":{port}"));
+            format!("https://{}{port}{}", uri.host(), uri.path())
+        }
+        ReportUri::Mailto(address) => format!("mailto:{address}"),
+    }
+}
 
 fn head() -> ReportHead {
     ReportHead {
@@ -72,17 +90,12 @@ fn txt(records: &[&str]) -> Option<Vec<ReportUri>> {
 
 #[test]
 fn the_examples_of_the_standard_are_read() {
-    // RFC 8460, section 3.1.1 and 3.1.2.
-    let mailto = txt(&["v=TLSRPTv1;rua=mailto:reports@example.com"]).unwrap();
-    assert_eq!(mailto, [ReportUri::Mailto(address("reports@example.com"))]);
-    let https = txt(&["v=TLSRPTv1; rua=https://reporting.example.com/v1/tlsrpt"]).unwrap();
-    let [ReportUri::Https(uri)] = https.as_slice() else {
-        panic!("{https:?}");
-    };
-    assert_eq!(
-        (uri.host(), uri.port(), uri.path()),
-        (&name("reporting.example.com"), None, "/v1/tlsrpt")
-    );
+    let records: Vec<Wanted> = serde_json::from_str(RECORDS).unwrap();
+    for Wanted { records, uris } in records {
+        let found = report_uris(&records).unwrap();
+        let shown: Vec<String> = found.iter().map(|uri| shown(uri)).collect();
+        assert_eq!(shown, uris, "{records:?}");
+    }
     let report = read_report(EXAMPLE.as_bytes()).unwrap();
     assert_eq!(report.organization_name, "Company-X");
     assert_eq!(report.policies[0].summary.total_failure_session_count, 303);
