@@ -108,6 +108,12 @@ impl Report {
         self.unexplained.is_empty()
     }
 
+    /// How many comparisons with this one agreed, by the name in the sums.
+    #[must_use]
+    pub fn agreed_with(&self, name: &str) -> usize {
+        self.same.get(name).copied().unwrap_or(0)
+    }
+
     /// How many comparisons agreed.
     #[must_use]
     pub fn agreed(&self) -> usize {
