@@ -139,5 +139,10 @@ pub const TLS_REPORTS_KEPT_DAYS: u32 = 90;
 /// Reports that are kept about one domain and day; a domain hears from some dozens of senders, and anybody
 /// may send one.
 pub const TLS_REPORTS_A_DAY_MAX: usize = 200;
+/// Octets of a mail that carries a report: base64 makes four of three, and there are header and lines.
+pub const TLS_REPORT_MAIL_OCTETS_MAX: u64 = 1536 * 1024;
+/// DKIM signatures of a mail that are looked at (RFC 6376, section 6.1, leaves the number to us). Each
+/// costs a look-up and may cost a pass over the body; senders make one or two.
+pub const SIGNATURES_MAX: usize = 6;
 /// Octets of a report that is posted.
 pub const TLS_REPORT_POST_OCTETS_MAX: usize = 1024 * 1024;

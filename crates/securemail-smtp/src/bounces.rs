@@ -1,4 +1,4 @@
-//! Receives bounces of notices: from `<>` only, to addresses of ours only, and nothing is kept.
+//! Receives what comes back: bounces of notices, to addresses of ours only, and reports about TLS.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::handler::{MailHandler, SessionFacts, Submission, TransactionFacts};
 use crate::net::server::{Access, Listener, ServerParts, SmtpServer, TlsMode};
+use crate::report_box::ReportBox;
 use crate::settings::ServerSettings;
 
 /// What a bounce is about, and what is done about it.
@@ -50,6 +51,8 @@ pub struct BounceParts {
     pub tls: Arc<rustls::ServerConfig>,
     /// What is done about bounces.
     pub handler: Arc<dyn BounceHandler>,
+    /// Where reports about TLS come, if they come here.
+    pub reports: Option<ReportBox>,
     /// Not asked here: nobody logs in.
     pub directory: Arc<dyn Directory>,
     /// The time.
@@ -72,17 +75,25 @@ impl BounceServer {
     /// Where the system has no randomness to give.
     pub fn new(parts: BounceParts) -> Result<Self, NoEntropy> {
         let BounceParts {
-            settings,
+            mut settings,
             tls,
             handler,
+            reports,
             directory,
             clock,
             entropy,
         } = parts;
+        if reports.is_some() {
+            let octets = settings.message_bytes;
+            settings.message_bytes = octets.max(limits::TLS_REPORT_MAIL_OCTETS_MAX);
+        }
         SmtpServer::new(ServerParts {
             settings,
             tls,
-            handler: Arc::new(Desk(handler)),
+            handler: Arc::new(Desk {
+                bounces: handler,
+                reports,
+            }),
             directory,
             clock,
             entropy,
@@ -109,48 +120,29 @@ impl BounceServer {
     }
 }
 
-/// Takes what a bounce is, and nothing else.
+/// Takes what a bounce or a report is, and nothing else.
 #[derive(Debug)]
-struct Desk(Arc<dyn BounceHandler>);
+struct Desk {
+    bounces: Arc<dyn BounceHandler>,
+    reports: Option<ReportBox>,
+}
 
-#[async_trait]
-impl MailHandler for Desk {
-    /// RFC 3464, section 2: a notification comes from `<>`; whatever else comes is mail for nobody.
-    async fn sender(&self, _: &SessionFacts, transaction: &TransactionFacts) -> Reply {
-        match transaction.reverse_path {
-            ReversePath::Null => say(250, (2, 1, 0), "ok"),
-            ReversePath::Mailbox(_) => say(
-                550,
-                (5, 7, 1),
-                "only delivery status notifications, from <>, are taken here",
-            ),
-        }
-    }
-
-    async fn recipient(
-        &self,
-        _: &SessionFacts,
-        _: &TransactionFacts,
-        recipient: &Address,
-    ) -> Reply {
-        if self.0.is_ours(recipient) {
-            say(250, (2, 1, 5), "ok")
-        } else {
-            say(550, (5, 1, 1), "no such address here")
-        }
+impl Desk {
+    /// The mailbox for reports, if this is its address.
+    fn report_box(&self, address: &Address) -> Option<&ReportBox> {
+        self.reports
+            .as_ref()
+            .filter(|reports| reports.is_for(address))
     }
 
     /// Transient and unreadable ones are thanked for and forgotten: nothing follows from them.
-    async fn message(&self, submission: Submission) -> Reply {
+    async fn bounce(&self, octets: &[u8], paths: &[Address]) -> Reply {
         let thanks = say(250, (2, 0, 0), "thank you");
-        let Ok(octets) = whole(&*submission.content).await else {
-            return try_again();
-        };
-        if !is_permanent_failure(&octets) {
+        if !is_permanent_failure(octets) {
             return thanks;
         }
-        for address in &submission.envelope.recipients {
-            if let Err(error) = self.0.bounced(address).await {
+        for address in paths {
+            if let Err(error) = self.bounces.bounced(address).await {
                 tracing::warn!(cause = %error.0, "a bounce could not be written down");
                 return try_again();
             }
@@ -159,11 +151,63 @@ impl MailHandler for Desk {
     }
 }
 
+#[async_trait]
+impl MailHandler for Desk {
+    /// RFC 3464, section 2: a notification comes from `<>`; whatever else comes is mail for nobody.
+    /// Reports come from anywhere.
+    async fn sender(&self, _: &SessionFacts, transaction: &TransactionFacts) -> Reply {
+        match transaction.reverse_path {
+            ReversePath::Mailbox(_) if self.reports.is_none() => only_bounces(),
+            ReversePath::Mailbox(_) | ReversePath::Null => say(250, (2, 1, 0), "ok"),
+        }
+    }
+
+    async fn recipient(
+        &self,
+        _: &SessionFacts,
+        transaction: &TransactionFacts,
+        recipient: &Address,
+    ) -> Reply {
+        let is_report = self.report_box(recipient).is_some();
+        if !is_report && !self.bounces.is_ours(recipient) {
+            return say(550, (5, 1, 1), "no such address here");
+        }
+        if !is_report && transaction.reverse_path != ReversePath::Null {
+            return only_bounces();
+        }
+        // One reply cannot speak for a bounce and a report.
+        let others = &transaction.recipients;
+        if others
+            .iter()
+            .any(|other| self.report_box(other).is_some() != is_report)
+        {
+            return say(452, (4, 5, 3), "hand this in by itself");
+        }
+        say(250, (2, 1, 5), "ok")
+    }
+
+    async fn message(&self, submission: Submission) -> Reply {
+        let paths = &submission.envelope.recipients;
+        let reports = paths.first().and_then(|path| self.report_box(path));
+        let limit = match reports {
+            Some(_) => limits::TLS_REPORT_MAIL_OCTETS_MAX,
+            None => limits::BOUNCE_OCTETS_MAX,
+        };
+        let Ok(octets) = whole(&*submission.content, limit).await else {
+            return try_again();
+        };
+        match reports {
+            Some(reports) => reports.take(&octets).await,
+            None => self.bounce(&octets, paths).await,
+        }
+    }
+}
+
 /// The server took no more than its settings allow; more than the limit is not looked at.
-async fn whole(content: &dyn Content) -> Result<Vec<u8>, ContentError> {
+async fn whole(content: &dyn Content, limit: u64) -> Result<Vec<u8>, ContentError> {
     let mut octets = Vec::new();
     let mut at = 0_u64;
-    while at < limits::BOUNCE_OCTETS_MAX {
+    while at < limit {
         let piece = content.read(at, PIECE).await?;
         if piece.is_empty() {
             break;
@@ -174,11 +218,19 @@ async fn whole(content: &dyn Content) -> Result<Vec<u8>, ContentError> {
     Ok(octets)
 }
 
-fn try_again() -> Reply {
+fn only_bounces() -> Reply {
+    say(
+        550,
+        (5, 7, 1),
+        "only delivery status notifications, from <>, are taken here",
+    )
+}
+
+pub(crate) fn try_again() -> Reply {
     say(451, (4, 3, 0), "not written down; try again later")
 }
 
-fn say(code: u16, (class, subject, detail): (u8, u16, u16), text: &str) -> Reply {
+pub(crate) fn say(code: u16, (class, subject, detail): (u8, u16, u16), text: &str) -> Reply {
     let status = EnhancedStatus::new(class, subject, detail);
     Reply::new(code, Some(status), text)
 }

@@ -79,6 +79,7 @@ async fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Running {
         settings,
         tls: Arc::new(server_config(chain, key).unwrap()),
         handler: book.clone(),
+        reports: None,
         directory: Arc::new(MemoryDirectory::default()),
         clock: Arc::new(ManualClock::default()),
         entropy: Arc::new(SeededEntropy::new(1)),

@@ -101,6 +101,7 @@ fn sanity(settings: &Settings) -> Result<(), Trouble> {
     return_hosts(settings)?;
     evidence_can_be_kept(settings)?;
     tls_reports::contact(settings)?;
+    tls_reports::address_is_reached(settings)?;
     is_for_this_machine(settings, &listeners(settings))?;
     let profiles = settings.tenant.iter().flat_map(|tenant| {
         let own = tenant.profile.unwrap_or(settings.route.profile);
@@ -250,6 +251,10 @@ impl Running {
             }
         }
         self.app.tasks.finished().await;
+        // The reporter wrote counts down when it was told to stop; these are of what ran on.
+        if let Err(error) = self.app.relay.write_counts().await {
+            tracing::warn!(%error, "counts of TLS sessions are lost");
+        }
     }
 }
 
@@ -428,6 +433,7 @@ fn bounce_server(
         settings: server,
         tls: Arc::new(config),
         handler: Arc::new(Bounces(app.relay.clone())),
+        reports: tls_reports::report_box(settings, app)?,
         directory: app.base.directory(),
         clock: app.base.clock.clone(),
         entropy: app.base.entropy.clone(),

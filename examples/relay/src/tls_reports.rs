@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use securemail_auth::DkimSignatures;
 use securemail_core::backend::ReportPoster;
 use securemail_core::drive::{Relay, TlsInbox, TlsReportSettings, TlsReporter};
 use securemail_core::tlsrpt::ReportUri;
 use securemail_core::vocab::{Address, DnsName};
+use securemail_smtp::ReportBox;
 
-use crate::assemble::Base;
+use crate::assemble::{App, Base, Trouble};
 use crate::settings::{Settings, SettingsError};
 
 /// Whether sessions are counted and reported. Without a tenant nobody sends anything.
@@ -43,12 +45,45 @@ pub fn reporter(
     )))
 }
 
-/// Takes reports about our own domains, where the settings ask for that.
+/// Takes reports about our own domains by HTTPS, where the settings ask for that.
 pub fn inbox(settings: &Settings, base: &Base) -> Option<Arc<TlsInbox>> {
-    settings.tls_reports.receive.then(|| {
-        let domains = reported_domains(settings);
-        Arc::new(TlsInbox::new(base.memory(), base.clock.clone(), domains))
-    })
+    let receive = settings.tls_reports.receive;
+    receive.then(|| keeper(settings, base))
+}
+
+fn keeper(settings: &Settings, base: &Base) -> Arc<TlsInbox> {
+    let domains = reported_domains(settings);
+    Arc::new(TlsInbox::new(base.memory(), base.clock.clone(), domains))
+}
+
+/// Takes them by mail, where the settings name an address.
+///
+/// # Errors
+/// Where signatures cannot be checked.
+pub fn report_box(settings: &Settings, app: &App) -> Result<Option<ReportBox>, Trouble> {
+    let Some(address) = settings.tls_reports.address.clone() else {
+        return Ok(None);
+    };
+    Ok(Some(ReportBox {
+        address,
+        inbox: keeper(settings, &app.base),
+        signatures: Arc::new(DkimSignatures::new(app.resolver.clone())?),
+    }))
+}
+
+/// Whether what names an address also takes mail.
+///
+/// # Errors
+/// Where nothing would come to it.
+pub fn address_is_reached(settings: &Settings) -> Result<(), SettingsError> {
+    if settings.tls_reports.address.is_some() && settings.listen.bounces.is_none() {
+        return Err(SettingsError::Invalid(
+            "tls_reports.address is set and listen.bounces is not: reports by mail come there; set \
+             listen.bounces, or leave the address out"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// The domains that others may report about: those of the tenants, and our own host.

@@ -16,6 +16,7 @@ mod reports;
 mod resolver;
 mod returns;
 mod scanner;
+mod signatures;
 mod signing;
 mod spool;
 mod system;
@@ -41,6 +42,7 @@ pub use returns::{
     TlsStart,
 };
 pub use scanner::{ScanError, Scanner, Verdict};
+pub use signatures::{Signatures, Signers};
 pub use signing::{DkimAlgorithm, DkimSigner, SigningError, SigningKeys};
 pub use spool::{
     Claim, Committed, DeliveryState, DsnCommitted, Due, Earlier, HandedOver, Intent, ItemClass,
@@ -76,6 +78,7 @@ const _: () = {
     shared::<dyn ReturnHosts>();
     shared::<dyn ReturnTransport>();
     shared::<dyn Scanner>();
+    shared::<dyn Signatures>();
     shared::<dyn SigningKeys>();
     shared::<dyn Spool>();
     shared::<dyn Transport>();

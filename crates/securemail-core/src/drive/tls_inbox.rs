@@ -6,13 +6,14 @@ use sha2::{Digest, Sha256};
 
 use super::tls_forget::Forgetting;
 use crate::StoreError;
-use crate::backend::{Clock, DomainMemory, ReceivedReport};
+use crate::backend::{Clock, DomainMemory, ReceivedReport, Signatures};
 use crate::limits::{TLS_REPORT_KEPT_OCTETS_MAX, TLS_REPORTS_KEPT_DAYS};
+use crate::mail::{ReportMail, ReportMailDefect, read_report_mail};
 use crate::tlsrpt::{Report, ReportDefect, UtcDay, read_report};
 use crate::vocab::DnsName;
 
-/// Keeps reports about these domains. Anybody may send one: what it says is a hint, and no decision
-/// rests on it.
+/// Keeps reports about these domains. Anybody may send one, by mail in the name of a domain of theirs:
+/// what it says is a hint, and no decision rests on it.
 #[derive(Debug)]
 pub struct TlsInbox {
     memory: Arc<dyn DomainMemory>,
@@ -28,9 +29,21 @@ pub enum TlsInboxError {
     /// It is no report.
     #[error("not a report about TLS: {0}")]
     Defect(#[from] ReportDefect),
+    /// The mail does not have the form.
+    #[error("not a report about TLS by mail: {0}")]
+    Mail(#[from] ReportMailDefect),
     /// No policy in it is about a domain of ours.
     #[error("no policy-domain in it is one of ours")]
     NotOurs,
+    /// The key of who signed it could not be looked up; it may come again.
+    #[error("the key of its DKIM signature could not be looked up")]
+    SignerUnknown,
+    /// Nobody who speaks for its author signed it.
+    #[error(
+        "the domain of its From field has not signed it: a DKIM signature by SHA-256 without l= is \
+         needed, with a key for s=tlsrpt or s=* (RFC 8460, section 3)"
+    )]
+    Unsigned,
     /// The store did not take it; it may come again.
     #[error("the report could not be written down")]
     Store(#[from] StoreError),
@@ -50,6 +63,21 @@ impl TlsInbox {
             domains,
             forgetting: Forgetting::default(),
         }
+    }
+
+    /// Keeps the report that a mail carries, once it is shown that the author's domain signed it (RFC
+    /// 8460, section 3: others must be ignored).
+    ///
+    /// # Errors
+    /// As [`take`](Self::take), and where the mail has another form, or is not signed so.
+    pub async fn take_mail(
+        &self,
+        message: &[u8],
+        signatures: &dyn Signatures,
+    ) -> Result<(), TlsInboxError> {
+        let mail = read_report_mail(message)?;
+        is_signed(&mail, message, signatures).await?;
+        self.take(&mail.report).await
     }
 
     /// Keeps one report, gzip or JSON; a repeat is thanked for and changes nothing.
@@ -100,6 +128,23 @@ impl TlsInbox {
     }
 }
 
+async fn is_signed(
+    mail: &ReportMail,
+    message: &[u8],
+    signatures: &dyn Signatures,
+) -> Result<(), TlsInboxError> {
+    let signers = signatures.signers(message, SERVICE).await;
+    let speaks = |domain: &DnsName| mail.speaks_for_author(domain);
+    if signers.valid.iter().any(speaks) {
+        return Ok(());
+    }
+    Err(if signers.unknown.iter().any(speaks) {
+        TlsInboxError::SignerUnknown
+    } else {
+        TlsInboxError::Unsigned
+    })
+}
+
 /// The id is unique for a submitter (RFC 8460, section 4.4), and the contact says who that is.
 fn key_of(report: &Report) -> String {
     let digest = Sha256::new()
@@ -111,3 +156,6 @@ fn key_of(report: &Report) -> String {
         .finalize();
     digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
+
+/// What a key must be for (RFC 8460, section 3).
+const SERVICE: &str = "tlsrpt";

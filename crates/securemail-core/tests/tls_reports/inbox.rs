@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use securemail_core::backend::DomainMemory;
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use securemail_core::backend::{DomainMemory, Signatures, Signers};
 use securemail_core::drive::{TlsInbox, TlsInboxError};
-use securemail_core::limits::TLS_REPORTS_A_DAY_MAX;
+use securemail_core::limits::{TLS_REPORT_JSON_OCTETS_MAX, TLS_REPORTS_A_DAY_MAX};
+use securemail_core::mail::ReportMailDefect;
 use securemail_core::tlsrpt::{ReportDefect, UtcDay, compress};
 use securemail_testkit::memory::MemoryDomainMemory;
 use securemail_testkit::sim::ManualClock;
@@ -134,4 +138,157 @@ async fn the_texts_of_a_report_do_nothing_to_a_terminal() {
     );
     assert!(!words.contains(['\u{1b}', '\r', '\u{202e}']), "{words:?}");
     assert_eq!(words.lines().count(), 4);
+}
+
+/// A mail as RFC 8460, section 5.3, has it.
+fn mail(report: &[u8]) -> String {
+    let report = STANDARD.encode(report);
+    format!(
+        "From: Reports <tls-reports@mail.company-x.example>\r\nTo: <tls@company-y.example>\r\n\
+         Subject: Report Domain: company-y.example Submitter: company-x.example\r\n\
+         TLS-Report-Domain: company-y.example\r\nTLS-Report-Submitter: company-x.example\r\n\
+         MIME-Version: 1.0\r\n\
+         Content-Type: multipart/report; report-type=\"tlsrpt\"; boundary=\"b\"\r\n\r\n\
+         --b\r\nContent-Type: text/plain\r\n\r\nA report.\r\n\
+         --b\r\nContent-Type: application/tlsrpt+gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+         {report}\r\n--b--\r\n"
+    )
+}
+
+/// Says what it was told to say about who signed.
+#[derive(Debug)]
+struct Told(Signers);
+
+#[async_trait]
+impl Signatures for Told {
+    async fn signers(&self, _: &[u8], service: &str) -> Signers {
+        assert_eq!(service, "tlsrpt");
+        self.0.clone()
+    }
+}
+
+fn signed_by(domain: &str) -> Told {
+    Told(Signers {
+        valid: vec![name(domain)],
+        unknown: Vec::new(),
+    })
+}
+
+#[tokio::test]
+async fn a_mail_that_the_domain_of_its_author_signed_is_kept_once() {
+    let memory = Arc::new(MemoryDomainMemory::default());
+    let inbox = inbox(&memory, "company-y.example");
+    for signer in ["company-x.example", "mail.company-x.example"] {
+        let mail = mail(&compress(EXAMPLE.as_bytes()));
+        let taken = inbox.take_mail(mail.as_bytes(), &signed_by(signer)).await;
+        taken.unwrap();
+    }
+    inbox.take(EXAMPLE.as_bytes()).await.unwrap();
+    let domain = name("company-y.example");
+    let kept = memory.received_reports(&domain, 10).await.unwrap();
+    assert_eq!(kept.len(), 1, "by mail and by HTTPS it is one report");
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_signed_who_speaks_for_its_author_is_refused() {
+    let memory = Arc::new(MemoryDomainMemory::default());
+    let inbox = inbox(&memory, "company-y.example");
+    let mail = mail(&compress(EXAMPLE.as_bytes()));
+    for signer in [
+        "company-z.example",
+        "other.mail.company-x.example",
+        "example",
+    ] {
+        let refused = inbox.take_mail(mail.as_bytes(), &signed_by(signer)).await;
+        let is_unsigned = matches!(refused, Err(TlsInboxError::Unsigned));
+        assert!(is_unsigned, "{signer}: {refused:?}");
+    }
+    let unknown = |domain: &str| {
+        Told(Signers {
+            valid: vec![name("company-z.example")],
+            unknown: vec![name(domain)],
+        })
+    };
+    let signers = unknown("company-x.example");
+    let later = inbox.take_mail(mail.as_bytes(), &signers).await;
+    assert!(
+        matches!(later, Err(TlsInboxError::SignerUnknown)),
+        "{later:?}"
+    );
+    let signers = unknown("company-q.example");
+    let refused = inbox.take_mail(mail.as_bytes(), &signers).await;
+    assert!(
+        matches!(refused, Err(TlsInboxError::Unsigned)),
+        "{refused:?}"
+    );
+    let domain = name("company-y.example");
+    let kept = memory.received_reports(&domain, 10).await.unwrap();
+    assert!(kept.is_empty(), "{kept:?}");
+}
+
+#[tokio::test]
+async fn a_mail_of_another_form_is_refused_before_anybody_asks_who_signed_it() {
+    use ReportMailDefect::{Attachment, Fields, From, Type};
+    let good = mail(&compress(EXAMPLE.as_bytes()));
+    let part = "--b\r\nContent-Type: application/tlsrpt+json\r\n\r\n{}\r\n--b--";
+    let broken = [
+        ("multipart/report", "multipart/mixed", Type),
+        ("\"tlsrpt\"", "\"delivery-status\"", Type),
+        (
+            "MIME-Version",
+            "Content-Type: text/plain\r\nMIME-Version",
+            Type,
+        ),
+        ("TLS-Report-Domain:", "X-Domain:", Fields),
+        ("TLS-Report-Submitter:", "X-Submitter:", Fields),
+        (
+            "MIME-Version",
+            "TLS-Report-Domain: x.example\r\nMIME-Version",
+            Fields,
+        ),
+        ("From:", "X-From:", From),
+        ("To:", "From: <x@company-z.example>\r\nTo:", From),
+        (
+            "From: Reports",
+            "From: <x@company-z.example>, Reports",
+            From,
+        ),
+        ("tlsrpt+gzip", "gzip", Attachment),
+        ("--b--", part, Attachment),
+    ];
+    let memory = Arc::new(MemoryDomainMemory::default());
+    let inbox = inbox(&memory, "company-y.example");
+    for (from, to, defect) in broken {
+        assert!(good.contains(from), "{from}");
+        let mail = good.replacen(from, to, 1);
+        let refused = inbox.take_mail(mail.as_bytes(), &Nobody).await;
+        let Err(TlsInboxError::Mail(found)) = refused else {
+            panic!("{to}: {refused:?}");
+        };
+        assert_eq!(found, defect, "{to}");
+    }
+}
+
+/// Must not be asked.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait]
+impl Signatures for Nobody {
+    async fn signers(&self, _: &[u8], _: &str) -> Signers {
+        panic!("a mail without the form of a report is no reason to ask the DNS")
+    }
+}
+
+#[tokio::test]
+async fn what_unfolds_into_too_much_is_refused_although_it_is_signed() {
+    let memory = Arc::new(MemoryDomainMemory::default());
+    let inbox = inbox(&memory, "company-y.example");
+    let bomb = compress(&vec![b' '; TLS_REPORT_JSON_OCTETS_MAX + 1]);
+    assert!(bomb.len() < 20_000, "a few octets that become many");
+    let mail = mail(&bomb);
+    let signers = signed_by("company-x.example");
+    let refused = inbox.take_mail(mail.as_bytes(), &signers).await;
+    let is_defect = matches!(refused, Err(TlsInboxError::Defect(ReportDefect::Gzip)));
+    assert!(is_defect, "{refused:?}");
 }

@@ -11,6 +11,7 @@ mod hello;
 mod inbound;
 mod listener;
 mod lookup;
+mod noted;
 mod report;
 pub mod rollover;
 mod spf;
@@ -71,6 +72,7 @@ async fn examine(settings: &Settings) -> Result<Report, Trouble> {
         listener::look(&target, &roots, &mut report).await;
     }
     look_at_names(settings, resolver, &mut report).await?;
+    noted::look(settings, &mut report).await;
     Ok(report)
 }
 

@@ -267,6 +267,8 @@ pub struct TlsReportsSection {
     pub poll_every: Span,
     /// Take reports about our own domains at `/tls-reports` of the web listener.
     pub receive: bool,
+    /// Take reports about our own domains by mail, at this address of the bounces listener.
+    pub address: Option<Address>,
 }
 
 impl Default for TlsReportsSection {
@@ -277,6 +279,7 @@ impl Default for TlsReportsSection {
             organisation: None,
             poll_every: Span::from_secs(60),
             receive: false,
+            address: None,
         }
     }
 }
