@@ -7,10 +7,11 @@ use crate::failure::Failure;
 use crate::steps::{command, output_of, run};
 
 /// A program that proves that its Debian package is there.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 19] = [
     ("chromedriver", "chromium-driver"),
     ("chromium", "chromium"),
     ("dig", "bind9-dnsutils"),
+    ("faketime", "faketime"),
     ("ip", "iproute2"),
     ("ldns-signzone", "ldnsutils"),
     ("mta-sts-daemon", "postfix-mta-sts-resolver"),
@@ -59,7 +60,7 @@ const UNPACKED_PROGRAMS: [&str; 2] = ["usr/sbin/exim4", "usr/sbin/smtpd"];
 const UNPACKED_NEED: &str = "libdb5.3 libevent-2.1-7 libgnutls-dane0 libidn12 libnsl2 libpcre2-8-0";
 /// Programs in Python that Debian does not have, each pinned and in a folder of its own: together their wishes
 /// contradict each other.
-const PYTHON: [(&str, &str); 1] = [("sslyze", "6.3.1")];
+const PYTHON: [(&str, &str); 2] = [("parsedmarc", "11.1.0"), ("sslyze", "6.3.1")];
 /// A mail server and a client that speak REQUIRETLS, which nothing in Debian does. Later versions want a later
 /// Node than Debian has. What they need is pinned by themselves.
 const NODE: [&str; 2] = ["smtp-server@3.18.5", "nodemailer@8.0.10"];

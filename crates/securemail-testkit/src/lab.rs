@@ -97,7 +97,7 @@ impl Lab {
         self.text("/differential_key")
     }
 
-    /// A program in Python that the harness installed by itself (`sslyze`).
+    /// A program in Python that the harness installed by itself (`parsedmarc`, `sslyze`).
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         PathBuf::from(self.text(&format!("/programs/{name}")))
@@ -115,6 +115,22 @@ impl Lab {
             Err(error) => return Err(error),
         };
         entries.map(|entry| fs::read(entry?.path())).collect()
+    }
+
+    /// The reports about TLS that were posted to the lab's receiver: Content-Type and body of each.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn posted_reports(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let mut posted = Vec::new();
+        for entry in fs::read_dir(self.text("/reports"))? {
+            let file = entry?.path();
+            if file.extension().is_some_and(|kind| kind == "body") {
+                let kind = fs::read_to_string(file.with_extension("type"))?;
+                posted.push((kind, fs::read(file)?));
+            }
+        }
+        Ok(posted)
     }
 
     /// The log of the mail servers.
@@ -146,7 +162,17 @@ impl Lab {
     /// # Errors
     /// Where dkimpy cannot be run, or says something else than yes or no.
     pub fn dkimpy(&self, message: &[u8]) -> io::Result<Vec<bool>> {
-        let mut python = Command::new(self.text("/python"));
+        self.dkimpy_after(message, Duration::ZERO)
+    }
+
+    /// The same, as if this time had passed: it takes no signature from the future.
+    ///
+    /// # Errors
+    /// As [`dkimpy`](Self::dkimpy).
+    pub fn dkimpy_after(&self, message: &[u8], passed: Duration) -> io::Result<Vec<bool>> {
+        let [env, variables @ ..] = later(passed);
+        let mut python = Command::new(env);
+        python.args(variables).arg(self.text("/python"));
         let output = run_with_input(python.args(["-c", DKIMPY]), message)?;
         let said = String::from_utf8_lossy(&output.stdout);
         let verdicts = said.split_whitespace().map(|word| match word {
@@ -178,6 +204,19 @@ impl Lab {
 /// Where it cannot be run. What the server said is in the output.
 pub fn swaks(arguments: &[&str]) -> io::Result<Output> {
     Command::new("swaks").args(arguments).output()
+}
+
+/// What stands before a program that shall live this much later than we do. Its pauses are as long as
+/// they are.
+#[must_use]
+pub fn later(passed: Duration) -> [String; 4] {
+    [
+        "env".to_owned(),
+        // The linker puts the folder of this machine's kind for `$LIB`.
+        "LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1".to_owned(),
+        format!("FAKETIME=+{}s", passed.as_secs()),
+        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+    ]
 }
 
 fn run_with_input(command: &mut Command, input: &[u8]) -> io::Result<Output> {

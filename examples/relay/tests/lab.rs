@@ -22,6 +22,8 @@ mod relay;
 mod requiretls;
 #[path = "lab/tls.rs"]
 mod tls;
+#[path = "lab/tls_reports.rs"]
+mod tls_reports;
 #[path = "common/visitor.rs"]
 #[expect(dead_code, reason = "here only pages are looked at")]
 mod visitor;

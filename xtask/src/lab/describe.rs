@@ -38,6 +38,7 @@ pub(super) fn write(folder: &Folder, peers: &[Peer]) -> Result<String, Failure> 
         "ca_file": folder.text("certificates/ca.pem"),
         "certificates": folder.text("certificates"),
         "mail": folder.text("postfix/mail"),
+        "reports": folder.text("reports"),
         "mail_log": folder.text("postfix/postfix.log"),
         "logs": {
             "exim": folder.text("exim/main.log"),

@@ -10,6 +10,7 @@ mod others;
 mod peers;
 mod policy_host;
 mod postfix;
+mod reports;
 mod resolver;
 mod zones;
 

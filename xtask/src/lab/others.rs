@@ -115,8 +115,13 @@ fn opensmtpd(home: &Folder, other: &Other) -> Result<(), Failure> {
          mount -t tmpfs -o mode=711 spool /var/spool/smtpd; \
          chmod 711 /var/spool/smtpd",
     )?;
+    // Its socket and its queue have fixed places, which another lab may hold.
     home.spawn(
-        &format!("exec {UNPACKED}/usr/sbin/smtpd -d -f {here}smtpd.conf"),
+        &format!(
+            "exec unshare --mount sh -euc 'mount -t tmpfs none /run; \
+             mount -t tmpfs -o mode=711 none /var/spool/smtpd; \
+             exec {UNPACKED}/usr/sbin/smtpd -d -f {here}smtpd.conf'"
+        ),
         "smtpd.log",
     )
 }

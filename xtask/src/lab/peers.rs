@@ -1,6 +1,7 @@
 //! The mail servers of the recipients, and their certificates.
 
 use super::files::Folder;
+use super::reports;
 use crate::failure::Failure;
 
 /// One mail server: an address of its own, port 25, and a certificate with its names.
@@ -38,7 +39,14 @@ pub(super) const PEERS: [Peer; 5] = [
         name: "pkix",
         address: "127.0.0.12",
         shows: Shows::Certificate,
-        names: &["mx.pkix.test", "mx.insecure.test", "mx.sts.test"],
+        names: &[
+            "mx.pkix.test",
+            "mx.insecure.test",
+            "mx.sts.test",
+            "mx.stsbad.test",
+            "mx.stscert.test",
+            "mx.stsdown.test",
+        ],
     },
     Peer {
         name: "expired",
@@ -113,7 +121,7 @@ pub(super) fn create(folder: &Folder) -> Result<&'static [Peer], Failure> {
     certify(
         &certificates,
         "policy-host",
-        &["mta-sts.sts.test"],
+        &reports::NAMES,
         Shows::Certificate,
     )?;
     certify(

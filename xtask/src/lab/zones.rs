@@ -2,6 +2,7 @@
 
 use super::files::Folder;
 use super::peers::{self, Peer};
+use super::reports;
 use crate::failure::Failure;
 
 /// How a zone is signed.
@@ -20,8 +21,10 @@ pub(super) enum Signing {
 pub(super) struct Zone {
     /// Its apex, without the last dot; empty for the root.
     pub(super) apex: &'static str,
-    signing: Signing,
-    records: String,
+    /// How it is signed.
+    pub(super) signing: Signing,
+    /// Its records, as a zone file has them, but for SOA and NS.
+    pub(super) records: String,
 }
 
 /// The key of DKIM signatures of `sender.test` stands under this selector.
@@ -33,7 +36,10 @@ pub(super) fn create(folder: &Folder, peers: &[Peer]) -> Result<Vec<Zone>, Failu
     let mut all = recipients(folder, peers)?;
     all.extend(others(folder)?);
     all.push(sender(folder)?);
-    let mut delegations = String::from("ns A 127.0.0.1\nvantage A 127.0.0.54\n");
+    all.extend(reports::zones(folder)?);
+    reports::ask(&mut all);
+    let mut delegations =
+        String::from("ns A 127.0.0.1\nvantage A 127.0.0.54\nreports A 127.0.0.23\n");
     for zone in &all {
         let name = zone.apex.trim_end_matches(".test");
         delegations.push_str(&format!("{name} NS ns.test.\n"));

@@ -38,6 +38,8 @@ pub(crate) struct Start<'a> {
     pub(crate) sms: Option<&'a str>,
     /// Recipients with this number, besides those that every relay of the lab knows.
     pub(crate) phones: &'a [(&'a str, &'a str)],
+    /// Sections of their own, as TOML.
+    pub(crate) sections: &'a str,
     /// A program that runs it, such as strace, with its arguments.
     pub(crate) under: &'a [&'a str],
 }
@@ -52,17 +54,7 @@ impl Relay {
         let folder = tempfile::tempdir().unwrap();
         let (port, web) = (free_port(), free_port());
         let settings = write_settings(&lab, folder.path(), (port, web), start);
-        let log = fs::File::create(folder.path().join("relay.log")).unwrap();
-        let words: Vec<&str> = start.under.iter().copied().chain([PROGRAM]).collect();
-        let process = Command::new(words[0])
-            .args(&words[1..])
-            .args(["run", "--config"])
-            .arg(&settings)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let process = spawn(folder.path(), &settings, start.under);
         let mut relay = Self {
             lab,
             folder,
@@ -70,13 +62,36 @@ impl Relay {
             web,
             process,
         };
-        relay.wait_until("it listens", |relay| {
+        relay.must_listen();
+        relay
+    }
+
+    /// Ends as an operator ends it, and begins again over the same data, under `under`.
+    pub(crate) fn again(&mut self, under: &[&str]) {
+        self.stop();
+        let settings = self.folder.path().join("relay.toml");
+        self.process = spawn(self.folder.path(), &settings, under);
+        self.must_listen();
+    }
+
+    fn stop(&mut self) {
+        let pid = self.process.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(told.success());
+        self.wait_until("it stops", |relay| {
+            let ended = relay.process.try_wait().unwrap();
+            ended.inspect(|status| assert!(status.success(), "{status}"));
+            ended.is_some()
+        });
+    }
+
+    fn must_listen(&mut self) {
+        self.wait_until("it listens", |relay| {
             if let Some(status) = relay.process.try_wait().unwrap() {
                 panic!("the relay ended with {status}\n{}", relay.log());
             }
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+            TcpStream::connect(("127.0.0.1", relay.port)).is_ok()
         });
-        relay
     }
 
     /// Where it takes mail in.
@@ -136,10 +151,29 @@ impl Relay {
         found.unwrap()
     }
 
-    fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
+    /// Waits until it is so, and shows the log where it never is.
+    pub(crate) fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
         let came = comes_true(|| is_so(self));
         assert!(came, "not in time: {what}\n{}", self.log());
     }
+}
+
+fn spawn(folder: &Path, settings: &Path, under: &[&str]) -> Child {
+    let log = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("relay.log"))
+        .unwrap();
+    let words: Vec<&str> = under.iter().copied().chain([PROGRAM]).collect();
+    Command::new(words[0])
+        .args(&words[1..])
+        .args(["run", "--config"])
+        .arg(settings)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 /// Waits until it is so.
@@ -252,6 +286,7 @@ master_key_file = {master_key:?}
 {sms}
 "#
     );
+    settings.push_str(start.sections);
     settings.push_str(&tenant(lab, start));
     let file = folder.join("relay.toml");
     fs::write(&file, settings).unwrap();
