@@ -5,6 +5,7 @@
 //! each hour, and the root with them. What cannot be makes every answer a fault of our own until all is right again.
 //! A zone that its owner changed is told from a validator that errs by what the others say at the same time.
 
+use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -143,14 +144,22 @@ impl HickoryResolver {
         }
     }
 
-    /// Listens again an hour after the last time, or a minute while something is wrong. Never ends by itself.
-    pub async fn keep_listening(&self, canaries: &Canaries) {
+    /// Listens again an hour after the last time, or a minute while something is wrong; `heard` is told each
+    /// time what was found. Never ends by itself.
+    pub async fn keep_listening<F>(
+        &self,
+        canaries: &Canaries,
+        heard: impl Fn(Option<CanaryAlarm>) -> F,
+    ) where
+        F: Future<Output = ()>,
+    {
         loop {
             let is_wrong = self.distrusted.load(Ordering::SeqCst);
             let pause = if is_wrong { WHILE_WRONG } else { EVERY };
             let next = self.clock.now().plus(pause);
             self.clock.sleep_until(next).await;
-            Box::pin(self.listen(canaries)).await;
+            let report = Box::pin(self.listen(canaries)).await;
+            heard(report.alarm).await;
         }
     }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -188,7 +188,8 @@ async fn canaries_are_heard_each_hour_and_each_minute_while_one_is_wrong() {
         absent: name("mx.good.test"),
         ..canaries()
     };
-    for (canaries, minutes) in [(canaries(), 60), (wrong, 1)] {
+    let invented = Some(CanaryAlarm::AbsentAnswered);
+    for (canaries, minutes, alarm) in [(canaries(), 60, None), (wrong, 1, invented)] {
         let (slept, mut sleeps) = mpsc::channel(1);
         let clock = Arc::new(Hasty { slept });
         let resolver = HickoryResolver::new(&settings(&dns), clock).unwrap();
@@ -199,13 +200,21 @@ async fn canaries_are_heard_each_hour_and_each_minute_while_one_is_wrong() {
             }
         };
         resolver.listen(&canaries).await;
+        let told = Mutex::new(Vec::new());
+        let listening = resolver.keep_listening(&canaries, |alarm| {
+            told.lock().unwrap().push(alarm);
+            std::future::ready(())
+        });
         let heard = async {
             tokio::select! {
-                () = resolver.keep_listening(&canaries) => panic!("it ends by itself"),
+                () = listening => panic!("it ends by itself"),
                 () = three => {}
             }
         };
         let patience = Duration::from_secs(60);
         tokio::time::timeout(patience, heard).await.unwrap();
+        let told = told.lock().unwrap();
+        assert!(told.len() >= 2, "after each pause");
+        assert!(told.iter().all(|heard| *heard == alarm), "{told:?}");
     }
 }

@@ -28,10 +28,12 @@ use crate::memory::{collect, lock};
 /// DNS from plain maps: records with a DNSSEC state each, and policies of MTA-STS.
 ///
 /// What is not told is denied: `NoData` at a name that has records, `NxDomain` elsewhere, with the
-/// state of the closest zone that was told to be signed, else unsigned. Every vantage sees the same.
+/// state of the closest zone that was told to be signed, else unsigned. The vantage sees the same, where it
+/// was not told otherwise.
 #[derive(Debug, Default)]
 pub struct ScriptedDns {
     answers: Mutex<BTreeMap<Question, (Outcome, Security)>>,
+    elsewhere: Mutex<BTreeMap<Question, Outcome>>,
     signed: Mutex<BTreeSet<DnsName>>,
     policies: Mutex<BTreeMap<DnsName, Result<FetchedPolicy, FetchError>>>,
 }
@@ -41,6 +43,15 @@ impl ScriptedDns {
     pub fn put(&self, name: &DnsName, kind: RecordKind, outcome: Outcome, security: Security) {
         let question = Question::new(name.clone(), kind);
         lock(&self.answers).insert(question, (outcome, security));
+    }
+
+    /// Says what the vantage sees at a name; `None`: the same again.
+    pub fn seen_elsewhere(&self, name: &DnsName, kind: RecordKind, outcome: Option<Outcome>) {
+        let question = Question::new(name.clone(), kind);
+        match outcome {
+            Some(outcome) => lock(&self.elsewhere).insert(question, outcome),
+            None => lock(&self.elsewhere).remove(&question),
+        };
     }
 
     /// Forgets what is at a name.
@@ -159,7 +170,10 @@ impl Resolver for ScriptedDns {
     async fn vantages(&self, question: &Question) -> Vec<VantageView> {
         vec![VantageView {
             vantage: "scripted".to_owned(),
-            answer: self.answer(question),
+            answer: match lock(&self.elsewhere).get(question) {
+                Some(outcome) => Answer::new(outcome.clone(), Security::Insecure, EXPIRES),
+                None => self.answer(question),
+            },
         }]
     }
 }

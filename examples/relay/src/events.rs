@@ -1,10 +1,11 @@
-//! Shows what happened to a message as a readable timeline, and what others report about our TLS.
+//! Shows what happened to a message as a readable timeline, what others report about our TLS, and alarms.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use securemail_core::backend::{AuditSink, DomainMemory, StoredEvent};
+use securemail_core::drive::node_events;
 use securemail_core::ledger::{self, Log, ReadEvent};
 use securemail_core::mail::Reference;
 use securemail_core::vocab::{Address, QueueId, TenantId};
@@ -48,6 +49,32 @@ pub async fn tls_reports(config: &Path) -> ExitCode {
         }
         Err(error) => terminal::fail(1, &in_full(&*error)),
     }
+}
+
+/// `events --node`.
+pub async fn of_node(config: &Path) -> ExitCode {
+    let settings = match read(config) {
+        Ok(settings) => settings,
+        Err(error) => return terminal::fail(2, &error.to_string()),
+    };
+    match node(&settings).await {
+        Ok(events) if events.is_empty() => terminal::fail(1, "there was no alarm"),
+        Ok(events) => {
+            terminal::say(ledger::timeline(&events).trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => terminal::fail(1, &in_full(&*error)),
+    }
+}
+
+/// The newest events of the node, the oldest of them first.
+///
+/// # Errors
+/// Where the log cannot be read.
+pub async fn node(settings: &Settings) -> Result<Vec<ReadEvent>, Trouble> {
+    let (store, master) = open_log(settings).await?;
+    let log = Log::of_tenant(TenantId::nobody(), &*master).await?;
+    Ok(node_events(&*store, &log, SHOWN_MAX).await?)
 }
 
 /// Domain by domain, the newest day first.

@@ -35,7 +35,7 @@ pub use assemble::Trouble;
 pub use check::{Asking, check, replay};
 pub use demo::demo;
 pub use doctor::doctor;
-pub use events::{events, tls_reports};
+pub use events::{events, of_node, tls_reports};
 pub use retrieval::retrieve;
 pub use run::{Running, check_settings, explain, launch, read_settings, run};
 pub use terminal::fail;

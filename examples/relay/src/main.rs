@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use securemail_relay::{
-    Asking, check, check_settings, demo, doctor, events, explain, fail, replay, run, tls_reports,
+    Asking, check, check_settings, demo, doctor, events, explain, fail, of_node, replay, run,
+    tls_reports,
 };
 
 /// A mail relay that hands messages over only where it is proved who takes them.
@@ -69,6 +70,9 @@ enum Command {
         /// Show instead what others report about TLS to our domains.
         #[arg(long, conflicts_with_all = ["tenant", "message"])]
         tls_reports: bool,
+        /// Show instead the alarms of the node: when each began, and when it was over.
+        #[arg(long, conflicts_with_all = ["tenant", "message", "tls_reports"])]
+        node: bool,
         /// The id that the sender was given, the reference of a letter or a page (K7-4QPD), an address, or
         /// a Message-ID.
         message: Option<String>,
@@ -144,10 +148,14 @@ fn main() -> ExitCode {
                 ..
             } => tls_reports(&config).await,
             Command::Events {
+                config, node: true, ..
+            } => of_node(&config).await,
+            Command::Events {
                 config,
                 tenant,
                 message,
                 tls_reports: false,
+                node: false,
             } => events(&config, tenant.as_deref(), message.as_deref()).await,
             Command::Doctor { config, json } => doctor(&config, json).await,
             Command::Config {

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use securemail_core::vocab::Profile;
-use securemail_resolver::Canaries;
+use securemail_core::vocab::{Alarm, Profile};
+use securemail_resolver::{Canaries, CanaryAlarm};
 use securemail_smtp::{
     Access, BounceParts, BounceServer, Listener, ServerParts, ServerSettings, SmtpServer, TlsMode,
     server_config,
@@ -278,10 +278,7 @@ pub async fn start(settings: &Settings, carrier: Carrier) -> Result<Running, Tro
     let certificate = tls::own(settings)?;
     rollover::guard(settings, &*app.resolver, &certificate).await?;
     let canaries = canaries(settings)?;
-    if let Some(canaries) = &canaries {
-        // Once before the first message.
-        app.resolver.listen(canaries).await;
-    }
+    take_up_alarms(&app, canaries.as_ref()).await?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = Vec::new();
     let (smtp, submission) = smtp_listeners(settings).await?;
@@ -343,10 +340,11 @@ fn in_background(
     let work = app.relay.clone().work(until(stopped.clone()));
     let mut tasks = vec![tokio::spawn(work)];
     if let Some(canaries) = canaries {
-        let (listening, until_stopped) = (app.resolver.clone(), until(stopped.clone()));
+        let (listening, until_stopped) = (app.clone(), until(stopped.clone()));
         tasks.push(tokio::spawn(async move {
+            let heard = |alarm| heard(&listening, alarm);
             tokio::select! {
-                () = listening.keep_listening(&canaries) => {}
+                () = listening.resolver.keep_listening(&canaries, heard) => {}
                 () = until_stopped => {}
             }
         }));
@@ -362,6 +360,26 @@ fn in_background(
     }
     tasks.push(tokio::spawn(sweep(app.clone(), stopped.clone())));
     Ok(tasks)
+}
+
+/// Once before the first message: what lasted when the last process ended, and what the canaries say now.
+/// Where there are none any more, nobody else would say that their alarm is over.
+async fn take_up_alarms(app: &App, canaries: Option<&Canaries>) -> Result<(), Trouble> {
+    app.relay.recall_alarms().await?;
+    let alarm = match canaries {
+        Some(canaries) => app.resolver.listen(canaries).await.alarm,
+        None => None,
+    };
+    heard(app, alarm).await;
+    Ok(())
+}
+
+/// What the canaries say becomes an alarm of the node, or the end of one.
+async fn heard(app: &App, alarm: Option<CanaryAlarm>) {
+    match alarm {
+        Some(alarm) => app.relay.raise(Alarm::Canary, &alarm.to_string()).await,
+        None => app.relay.clear(Alarm::Canary).await,
+    }
 }
 
 type SmtpListeners = (Vec<Listener>, Option<SocketAddr>);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{ItemClass, SessionOutcome};
 use crate::route::{DeferClass, PeerFailure};
+use crate::vocab::Alarm;
 
 /// Is told what happens. What it hears names nobody, so that whatever it shows names nobody (P10).
 ///
@@ -20,6 +21,8 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fact {
+    /// An alarm of the node was heard, again or for the first time.
+    Alarm(Alarm),
     /// A message was answered at its end of data.
     Answered {
         /// The reply code.

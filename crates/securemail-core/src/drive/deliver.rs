@@ -87,6 +87,10 @@ impl Relay {
         open: Vec<Delivery>,
         gate: &Arc<dyn FinalDot>,
     ) -> Vec<(Delivery, Verdict)> {
+        // They share their domain and what is known of it.
+        if let Some(delivery) = open.first() {
+            self.look_for_contradictions(&delivery.evidence).await;
+        }
         let result = self.try_all(outgoing, open, gate).await;
         self.count_left_out(&result);
         result

@@ -3,6 +3,7 @@
 //! [`Relay::submit`] takes a message from the end of its data to the one reply that speaks for all
 //! recipients. [`Relay::work`] goes on with what had to wait. [`pickup`] runs the vault's other end.
 
+mod alarms;
 mod bounce;
 mod conclude;
 mod deliver;
@@ -39,6 +40,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use alarms::node_events;
 pub use inquire::Inquirer;
 pub use refresh::Refresher;
 pub use settled::{Covered, Settled, Uncovered};
@@ -46,6 +48,7 @@ pub use submission::Submission;
 pub use tls_inbox::{TlsInbox, TlsInboxError};
 pub use tls_reporter::{TlsReportSettings, TlsReporter};
 
+use self::alarms::Alarms;
 use self::destinations::Destinations;
 use self::pickup::{PickupError, PickupService};
 use self::spool_keys::DayKeys;
@@ -168,6 +171,7 @@ pub struct Relay {
     day_keys: DayKeys,
     destinations: Destinations,
     tls_counts: TlsCounts,
+    alarms: Alarms,
     logs: Mutex<BTreeMap<TenantId, Log>>,
 }
 
@@ -189,6 +193,7 @@ impl Relay {
             day_keys: DayKeys::default(),
             destinations: Destinations::new(settings.per_destination),
             tls_counts: TlsCounts::default(),
+            alarms: Alarms::default(),
             logs: Mutex::default(),
             parts,
             settings,

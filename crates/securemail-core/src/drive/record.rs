@@ -224,7 +224,7 @@ impl Relay {
         Event::new(name, self.now(), key.queue).recipient(key.recipient, &delivery.record.recipient)
     }
 
-    fn entries<const N: usize>(&self, log: &Log, events: [Event; N]) -> Vec<NewEvent> {
+    pub(super) fn entries<const N: usize>(&self, log: &Log, events: [Event; N]) -> Vec<NewEvent> {
         let entry = |event| match log.entry(event, &*self.parts.entropy) {
             Ok(entry) => Some(entry),
             Err(error) => {

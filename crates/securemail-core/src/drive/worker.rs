@@ -306,6 +306,7 @@ impl Relay {
         let before: UnixTime = self.now().minus(self.settings.remember_ended);
         self.parts.spool.forget_ended(before).await?;
         self.erase_old_day_keys().await?;
+        self.end_quiet_alarms().await;
         Ok(count)
     }
 }

@@ -11,7 +11,8 @@ use crate::backend::AttemptReport;
 use crate::limits::FACT_OCTETS_MAX;
 use crate::route::{Decision, Evidence, PolicySettings};
 use crate::vocab::{
-    AccountId, Address, DnsName, KeyedHash, PhoneNumber, QueueId, Reply, ReversePath, UnixTime,
+    AccountId, Address, Alarm, DnsName, KeyedHash, PhoneNumber, QueueId, Reply, ReversePath,
+    UnixTime,
 };
 
 /// Makes an enum whose values have a stable text, which stands in the log for ever.
@@ -94,6 +95,10 @@ named! {
         RelayToNonErds = "RelayToNonERDS",
         /// F.2: it could not be handed to the recipient's host.
         RelayToNonErdsFailure = "RelayToNonERDSFailure",
+        /// An alarm of the node is over.
+        AlarmOver = "alarmOver",
+        /// An alarm of the node began.
+        AlarmRaised = "alarmRaised",
         /// A wrong code locked the address out for some time.
         AddressBlocked = "addressBlocked",
         /// The carrier did not take a code.
@@ -145,6 +150,8 @@ named! {
     Fact {
         /// The account that handed the message in.
         Account = "account",
+        /// Which alarm of the node.
+        Alarm = "alarm",
         /// One session with a host, as JSON.
         Attempt = "attempt",
         /// The carrier's id of a text message.
@@ -242,6 +249,16 @@ impl Event {
             recipient: None,
             facts: BTreeMap::new(),
             find_by: Vec::new(),
+        }
+    }
+
+    /// An alarm of the node began or is over; it is about no message. `why` says more in words.
+    pub fn of_node(name: EventName, time: UnixTime, alarm: Alarm, why: &str) -> Self {
+        let event = Self::new(name, time, QueueId::from_bytes([0; 16])).fact(Fact::Alarm, alarm);
+        let text = alarm.text();
+        match why {
+            "" => event.reason(text),
+            why => event.reason(&format!("{text}: {why}")),
         }
     }
 

@@ -6,9 +6,11 @@
 pub mod chain;
 pub mod event;
 pub mod log;
+mod node;
 mod timeline;
 
 pub use chain::{BrokenAt, Verifier, chain, leaf_hash, verify};
 pub use event::{Event, EventName, Fact};
 pub use log::{Log, PersonalPart, ReadError, ReadEvent, commitment};
+pub use node::lasting_alarms;
 pub use timeline::timeline;

@@ -79,6 +79,8 @@ const fn words(name: EventName) -> &'static str {
         EventName::ContentHandoverFailure => "not picked up in time",
         EventName::RelayToNonErds => "handed over to the recipient's host",
         EventName::RelayToNonErdsFailure => "could not be handed over",
+        EventName::AlarmOver => "over",
+        EventName::AlarmRaised => "ALARM",
         EventName::AddressBlocked => "address blocked after wrong codes",
         EventName::CodeFailed => "code could not be sent",
         EventName::CodeSent => "code sent by SMS",

@@ -38,6 +38,7 @@
 //! # Ok::<(), securemail_core::vocab::NameError>(())
 //! ```
 
+mod alarm;
 mod dane;
 mod decision;
 mod evidence;
@@ -62,6 +63,7 @@ mod sessions;
 mod settings;
 mod x509;
 
+pub use alarm::contradictions;
 pub use dane::{associated, unusable, usable};
 pub use decision::{Decision, DeferClass, Effect, Finding, Route, Subject, VaultReason};
 pub use evidence::{Asked, AttemptEvidence, Corroboration, Evidence, MessageFacts, StsEvidence};

@@ -534,7 +534,7 @@ pub(super) fn views(evidence: &Evidence, chain: &Chain<'_>) -> Views {
     if agree { Views::Agree } else { Views::Differ }
 }
 
-fn is_same(ours: &Outcome, theirs: &Outcome) -> bool {
+pub(super) fn is_same(ours: &Outcome, theirs: &Outcome) -> bool {
     let targets = |records: &[Mx]| {
         let mut targets: Vec<MxTarget> = records.iter().map(|mx| mx.target.clone()).collect();
         targets.sort();

@@ -1,6 +1,7 @@
 //! Plain types, parsed once at the edge.
 
 mod address;
+mod alarm;
 mod content;
 mod demands;
 mod dns;
@@ -13,6 +14,7 @@ mod shown;
 mod time;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use alarm::{Alarm, AlarmError};
 pub use content::{Concat, Content, ContentError, MemoryContent, SealedContent, Tail, sha256};
 pub use demands::{Demands, RequireTls};
 pub use dns::{Answer, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, Tlsa};

@@ -1,11 +1,13 @@
-//! What the relay itself wrote down: what others report about TLS to our domains.
+//! What the relay itself wrote down: alarms, and what others report about TLS to our domains.
 
 use securemail_core::backend::{Clock as _, DomainMemory};
+use securemail_core::ledger::{Fact, lasting_alarms};
 use securemail_core::tlsrpt::UtcDay;
 use securemail_core::vocab::DnsName;
 
-use super::report::{Level, Report, advice, good, unknown};
+use super::report::{Level, Report, advice, fail, good, unknown};
 use crate::assemble::{Trouble, open_log};
+use crate::events::node;
 use crate::run::in_full;
 use crate::settings::Settings;
 use crate::system::SystemClock;
@@ -13,9 +15,32 @@ use crate::tls_reports::reported_domains;
 
 /// Looks into the store that the relay keeps.
 pub async fn look(settings: &Settings, report: &mut Report) {
-    if let Err(error) = look_at_reports(settings, report).await {
+    let looked = async {
+        look_at_alarms(settings, report).await?;
+        look_at_reports(settings, report).await
+    };
+    if let Err(error) = looked.await {
         report.add(&"store", "store", unknown(in_full(&*error)));
     }
+}
+
+/// What lasts is wrong; what is over can be read in the events.
+async fn look_at_alarms(settings: &Settings, report: &mut Report) -> Result<(), Trouble> {
+    let events = node(settings).await?;
+    let lasting = lasting_alarms(&events);
+    for (alarm, event) in &lasting {
+        let why = event.fact(Fact::Reason).unwrap_or(alarm.text());
+        let text = format!("since {}: {why}", event.time);
+        report.add(alarm, "alarm", fail(text));
+    }
+    if lasting.is_empty() {
+        let text = match events.last() {
+            None => "there was none".to_owned(),
+            Some(last) => format!("the last was over at {}; `events --node`", last.time),
+        };
+        report.add(&"node", "alarm", good(text));
+    }
+    Ok(())
 }
 
 async fn look_at_reports(settings: &Settings, report: &mut Report) -> Result<(), Trouble> {

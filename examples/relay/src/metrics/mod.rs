@@ -24,6 +24,7 @@ pub struct Metrics(Registry);
 impl Observer for Metrics {
     fn observe(&self, fact: Fact) {
         match fact {
+            Fact::Alarm(alarm) => self.0.count(table::ALARMS, alarm.as_str()),
             Fact::Answered { code, after } => {
                 let reply = match code {
                     ..=299 => "accepted",

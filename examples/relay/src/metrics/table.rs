@@ -13,6 +13,7 @@ pub const ATTEMPTS: &str = "securemail_attempts_total";
 pub const TLS_FAILURES: &str = "securemail_tls_failures_total";
 pub const NOTICES: &str = "securemail_notices_total";
 pub const SENDER_MAILS: &str = "securemail_sender_mails_total";
+pub const ALARMS: &str = "securemail_alarms_total";
 pub const SMS: &str = "securemail_sms_total";
 pub const SPOOL_QUEUED: &str = "securemail_spool_queued";
 pub const SPOOL_DUE: &str = "securemail_spool_due";
@@ -25,7 +26,7 @@ pub const MEMORY: &str = "process_resident_memory_bytes";
 pub const STARTED: &str = "process_start_time_seconds";
 
 /// In the order in which they are shown.
-pub const FAMILIES: [Family; 19] = [
+pub const FAMILIES: [Family; 20] = [
     counter(
         MESSAGES,
         "Messages answered at their end of data.",
@@ -73,6 +74,11 @@ pub const FAMILIES: [Family; 19] = [
         SMS,
         "Codes handed to the carrier.",
         ("result", &SMS_RESULTS),
+    ),
+    counter(
+        ALARMS,
+        "How often something was heard that is an alarm of the node.",
+        ("alarm", &["canary", "disagreement", "vantage"]),
     ),
     gauge(SPOOL_QUEUED, "Deliveries that wait in the spool."),
     gauge(SPOOL_DUE, "Of these, how many are due and not being tried."),

@@ -1,0 +1,129 @@
+//! Alarms of the node: one event where one begins and one where it is over; each occurrence is counted.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Relay;
+use crate::StoreError;
+use crate::backend::{AuditSink, Fact, KeyError};
+use crate::ledger::{Event, EventName, Log, ReadEvent, lasting_alarms};
+use crate::route::{Evidence, contradictions};
+use crate::vocab::{Alarm, TenantId, UnixTime};
+
+/// Which alarms last, and when each was heard last.
+#[derive(Debug, Default)]
+pub(super) struct Alarms(Mutex<BTreeMap<Alarm, UnixTime>>);
+
+impl Alarms {
+    /// Whether it is news.
+    fn begin(&self, alarm: Alarm, now: UnixTime) -> bool {
+        let mut lasting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lasting.insert(alarm, now).is_none()
+    }
+
+    /// Whether it lasted.
+    fn end(&self, alarm: Alarm) -> bool {
+        let mut lasting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lasting.remove(&alarm).is_some()
+    }
+
+    /// Those of which nothing was heard since.
+    fn quiet_since(&self, since: UnixTime) -> Vec<Alarm> {
+        let lasting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet = lasting.iter().filter(|(_, heard)| **heard < since);
+        quiet.map(|(alarm, _)| *alarm).collect()
+    }
+}
+
+/// The newest events of the node, at most `count`, the oldest of them first. `log` is that of
+/// [`TenantId::nobody`]: the node is no tenant's.
+///
+/// # Errors
+/// Where the log cannot be read, or an entry is damaged.
+pub async fn node_events(
+    audit: &dyn AuditSink,
+    log: &Log,
+    count: usize,
+) -> Result<Vec<ReadEvent>, StoreError> {
+    let node = TenantId::nobody();
+    let size = audit.page(&node, 0, 1).await?.size;
+    let from = size.saturating_sub(count as u64);
+    let stored = audit.page(&node, from, count).await?.events;
+    let read: Result<_, _> = stored.iter().map(|event| log.read(event)).collect();
+    read.map_err(|_| StoreError::Corrupt("an event of the node cannot be read"))
+}
+
+impl Relay {
+    /// Something is wrong. The first time it becomes an event of the node, with `why` in words; every time
+    /// it is counted.
+    pub async fn raise(&self, alarm: Alarm, why: &str) {
+        self.parts.observer.observe(Fact::Alarm(alarm));
+        if !self.alarms.begin(alarm, self.now()) {
+            return;
+        }
+        tracing::error!(%alarm, "ALARM: {}", alarm.text());
+        if let Err(error) = self.tell_of(EventName::AlarmRaised, alarm, why).await {
+            tracing::warn!(%error, "an alarm could not be written down");
+            // The next occurrence is news again.
+            self.alarms.end(alarm);
+        }
+    }
+
+    /// It is not so any more. Where it never was, nothing happens.
+    pub async fn clear(&self, alarm: Alarm) {
+        let heard = self.now();
+        if !self.alarms.end(alarm) {
+            return;
+        }
+        tracing::warn!(%alarm, "over: {}", alarm.text());
+        if let Err(error) = self.tell_of(EventName::AlarmOver, alarm, "").await {
+            tracing::warn!(%error, "the end of an alarm could not be written down");
+            self.alarms.begin(alarm, heard);
+        }
+    }
+
+    /// Takes up the alarms that lasted when the last process ended. Call it once, before mail is taken.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    pub async fn recall_alarms(&self) -> Result<(), StoreError> {
+        let unavailable = |error: KeyError| StoreError::Unavailable(error.into());
+        let log = self.log(&TenantId::nobody()).await.map_err(unavailable)?;
+        let events = node_events(self.pickups.audit(), &log, RECALLED).await?;
+        for (alarm, event) in lasting_alarms(&events) {
+            self.alarms.begin(alarm, event.time);
+        }
+        Ok(())
+    }
+
+    /// What evidence shows of validators and vantages.
+    pub(super) async fn look_for_contradictions(&self, evidence: &Evidence) {
+        for (alarm, name) in contradictions(evidence) {
+            self.raise(alarm, &format!("about {name}")).await;
+        }
+    }
+
+    /// Ends alarms that are only heard when they happen, after some silence. Canaries say it themselves.
+    pub(super) async fn end_quiet_alarms(&self) {
+        for alarm in self.alarms.quiet_since(self.now().minus(QUIET)) {
+            if alarm != Alarm::Canary {
+                self.clear(alarm).await;
+            }
+        }
+    }
+
+    async fn tell_of(&self, name: EventName, alarm: Alarm, why: &str) -> Result<(), StoreError> {
+        let unavailable = |error: KeyError| StoreError::Unavailable(error.into());
+        let log = self.log(&TenantId::nobody()).await.map_err(unavailable)?;
+        let event = Event::of_node(name, self.now(), alarm, why);
+        let entries = self.entries(&log, [event]);
+        let audit = self.pickups.audit();
+        audit.append(&TenantId::nobody(), entries).await.map(drop)
+    }
+}
+
+/// Without a word of it for so long, a contradiction is over.
+const QUIET: Duration = Duration::from_secs(3600);
+/// Events that are looked through for alarms that last.
+const RECALLED: usize = 100;
