@@ -4,15 +4,15 @@ mod flow_world;
 
 use std::sync::Arc;
 
-use flow_world::{MINUTE, SECOND, World, message, message_with};
+use flow_world::{HOUR, MINUTE, SECOND, World, is_marked, message, message_with, name};
 use securemail_core::backend::{
-    KeyPurpose, KeyRef, KeyStore as _, Pickups as _, Scanner, Vault as _, Verdict,
+    KeyPurpose, KeyRef, KeyStore as _, Pickups as _, RecipientOutcome, Scanner, Vault as _, Verdict,
 };
 use securemail_core::ledger::{EventName, Fact};
 use securemail_core::vocab::UnixTime;
 use securemail_testkit::fakes::FixedScanner;
 use securemail_testkit::outage::Fault;
-use securemail_testkit::scripted::HostScript;
+use securemail_testkit::scripted::{HostScript, reply};
 
 const EVA: &str = "eva@proved.example";
 
@@ -130,6 +130,32 @@ async fn however_often_it_is_lost_it_is_one_submission() {
         world.clock.advance(16 * MINUTE);
     }
     repeat_has_one_notice(&world).await;
+}
+
+/// One attempt may have arrived, of the next nothing came: what follows is still marked.
+#[tokio::test]
+async fn what_was_taken_back_does_not_hide_what_was_lost_before() {
+    let mut world = World::new().await;
+    let host = name("mx.proved.example");
+    world.proved("proved.example", "mx.proved.example", HostScript::takes());
+    world.spool.hold("settle");
+    submit_and_crash(&mut world).await;
+    assert_eq!(world.got(EVA).len(), 1, "it arrived, and nobody knows");
+    world.clock.advance(16 * MINUTE);
+    let later = RecipientOutcome::Deferred(reply(451, "later"));
+    world.transport.host(&host, HostScript::says(later));
+    world.spool.fail("commit", Fault::Unavailable);
+    let answer = world.submit(message(&[EVA])).await;
+    assert!((400..500).contains(&answer.code()), "{answer}");
+    world.spool.up();
+    world.clock.advance(16 * MINUTE);
+    world.transport.host(&host, HostScript::takes());
+    let answer = world.submit(message(&[EVA])).await;
+    assert_eq!(answer.code(), 250, "{answer}");
+    world.work_after(3 * HOUR).await;
+    let got = world.got(EVA);
+    assert_eq!(got.len(), 2);
+    assert!(is_marked(&got[1].octets));
 }
 
 #[tokio::test]

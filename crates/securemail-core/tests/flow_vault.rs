@@ -204,11 +204,20 @@ async fn a_tag_that_cannot_be_read_refuses_and_a_field_stands_before_a_tag() {
         "[keep:91d] uitslag",
         "[taal:xx] uitslag",
         "[direct] [secure] uitslag",
+        "[sms +31687654321] uitslag",
+        "[sms=+31687654321] uitslag",
+        "[sms:+31687654321 uitslag",
+        "[sms:[+31687654321] uitslag",
+        "[secure: yes] uitslag",
+        "[registered=1] uitslag",
+        "[keep 30d] uitslag",
+        "[taal=nl] uitslag",
         "=?utf-8?q?=5Bsms=3A12=5D_uitslag?=",
     ] {
         let reply = world.submit(titled(subject, &[EVA])).await;
         assert_eq!(reply.code(), 550, "{subject}: {reply}");
         assert!(!reply.text().contains("0612345678"), "{reply}");
+        assert!(!reply.text().contains("87654321"), "{reply}");
     }
     let many = "[secure]".repeat(33);
     assert_eq!(world.submit(titled(&many, &[EVA])).await.code(), 550);
@@ -476,4 +485,19 @@ async fn at_rcpt_only_what_is_definite_is_refused() {
         world.relay.recipient(&tenant, &address(EVA)).await.code(),
         451
     );
+}
+
+#[tokio::test]
+async fn words_in_brackets_that_only_begin_like_a_tag_stay() {
+    let world = tagging().await;
+    for (count, subject) in (1..).zip([
+        "[secure mail list] hello",
+        "[SMS campaign] hello",
+        "[keep in mind] hello [direct",
+        "[Taal en letteren] hello",
+    ]) {
+        assert_eq!(world.submit(titled(subject, &[EVA])).await.code(), 250);
+        let mail = text(&world.got(EVA)[count - 1].octets);
+        assert!(mail.contains(&format!("Subject: {subject}\r\n")), "{mail}");
+    }
 }

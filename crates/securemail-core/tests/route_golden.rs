@@ -284,6 +284,9 @@ impl Case {
                 let profile = serde_json::from_str(&format!("\"{profile}\"")).unwrap();
                 history.no_path.insert(profile, span(now, since, last));
             }
+            ["no-requiretls", since] => {
+                history.no_require_tls = Some(span(now, since, "0s"));
+            }
             ["absent", since] => history.absent = Some(span(now, since, "0s")),
             ["absent", since, "last", last] => history.absent = Some(span(now, since, last)),
             ["host", name, authority, authentication, rest @ ..] => {

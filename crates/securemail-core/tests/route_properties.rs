@@ -201,7 +201,12 @@ proptest! {
                 incapable && (!world.vault_possible || world.utf8_recipient || world.require_tls)
             }
             Rule::R08 => incapable,
-            Rule::X15 => world.require_tls && world.age >= Duration::from_secs(900),
+            // Seen before: by an earlier message, or by an earlier session with the host.
+            Rule::X15 => {
+                let known = world.history.as_ref();
+                let before = known.is_some_and(|seen| seen.no_require_tls.is_some());
+                world.require_tls && (before || !world.attempts.is_empty())
+            }
             other => panic!("{other} bounces"),
         };
         prop_assert!(cause, "{decision}");

@@ -530,6 +530,8 @@ fn a_demand_for_requiretls_is_explained_with_what_would_fulfil_it() {
         for asked in &mut unsigned.dns {
             asked.answer.security = Security::Insecure;
         }
+        let first = StandardPolicy::default().decide(&unsigned, NOW);
+        unsigned.history = Some(learn(None, &unsigned, &first, None, NOW));
         StandardPolicy::default().decide(&unsigned, NOW.plus(after))
     };
     let held = decide(Duration::ZERO).sentence();

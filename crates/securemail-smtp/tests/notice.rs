@@ -109,3 +109,22 @@ async fn starttls_that_is_offered_and_fails_never_leads_to_clear_text() {
         assert!(!mx.seen.said(Stage::Clear, "MAIL"));
     }
 }
+
+/// A report about TLS may go in clear where the domain's TLS is broken (RFC 8460, section 3).
+#[tokio::test]
+async fn clear_text_goes_by_a_starttls_that_is_offered_only_where_it_is_asked_for() {
+    let broken: Script = Arc::new(|stage, line: &str| {
+        let closes = Reaction::SayAndClose("220 go\r\n".to_owned());
+        (stage == Stage::Clear && line == "STARTTLS").then_some(closes)
+    });
+    let mx = Mx::start(broken).await;
+    let transport = mx.transport();
+    let first = transport.attempt_notice(notice(&mx, true)).await;
+    assert!(matches!(first.outcome, SessionOutcome::TlsFailed(_)));
+    let again = NoticeAttempt {
+        without_tls: true,
+        ..notice(&mx, true)
+    };
+    let report = transport.attempt_notice(again).await;
+    assert_eq!((handed_over(&report), report.peer.is_some()), (1, false));
+}

@@ -242,3 +242,19 @@ async fn a_missing_reply_to_the_mail_is_unconfirmed_and_a_refusal_is_told() {
         "{outcome:?}"
     );
 }
+
+#[tokio::test]
+async fn a_host_that_says_nothing_about_the_mail_has_not_answered() {
+    let gone: Script = Arc::new(|stage, line: &str| {
+        (stage == Stage::Tls && line.starts_with("MAIL")).then_some(Reaction::Close)
+    });
+    let mx = Mx::start(gone).await;
+    let outcome = mx.transport().attempt_return(attempt(&mx, None)).await;
+    assert!(
+        matches!(
+            outcome,
+            ReturnOutcome::Unanswered(SessionOutcome::Unreachable(_))
+        ),
+        "{outcome:?}"
+    );
+}

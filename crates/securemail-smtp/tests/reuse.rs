@@ -15,10 +15,10 @@ use common::pem;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use securemail_core::backend::{
-    Attempt, AttemptReport, Clock, Connection, SessionOutcome, Transport,
+    Attempt, AttemptReport, Clock, Connection, Lack, SessionOutcome, Transport,
 };
 use securemail_core::route::{Authentication, Authority, Hop, PeerFailure, Strength};
-use securemail_core::vocab::{DnsName, Tlsa, UnixTime};
+use securemail_core::vocab::{DnsName, RequireTls, Tlsa, UnixTime};
 use securemail_smtp::{ClientSettings, SmtpTransport};
 use securemail_testkit::ca::{Issued, TestCa};
 use securemail_testkit::sim::ManualClock;
@@ -514,6 +514,41 @@ async fn only_so_many_connections_rest() {
     at_once(&mx, &transport, 2, "court").await;
     eventually("one too many in all", || mx.seen.count("QUIT") == 3).await;
     assert_eq!(mx.seen.connections(), 6);
+}
+
+#[tokio::test]
+async fn no_connection_rests_where_none_may() {
+    for is_total in [true, false] {
+        let mx = Mx::start(honest()).await;
+        let transport = mx.transport_with(|settings| {
+            let keeping = &mut settings.keeping;
+            *(if is_total {
+                &mut keeping.total
+            } else {
+                &mut keeping.per_host
+            }) = 0;
+        });
+        hand_over_one(&mx, &transport).await;
+        hand_over_one(&mx, &transport).await;
+        assert_eq!(mx.seen.connections(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_the_host_cannot_take_costs_no_connection() {
+    let mx = Mx::start(honest()).await;
+    let transport = mx.transport();
+    hand_over_one(&mx, &transport).await;
+    let mut strict = first(&mx);
+    strict.demands.require_tls = RequireTls::Always;
+    let report = transport.attempt(strict).await;
+    assert_eq!(
+        report.outcome,
+        SessionOutcome::Incapable(Lack::RequireTls),
+        "the host does not offer it"
+    );
+    hand_over_one(&mx, &transport).await;
+    assert_eq!(mx.seen.connections(), 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Raw, start, start_with};
 use tokio::net::TcpStream;
@@ -391,6 +391,19 @@ async fn a_client_that_does_not_log_in_has_an_end_and_one_that_did_goes_on() {
         assert!(last.starts_with("421 4.4.2"), "{last}");
     }
     known.ask("NOOP", "250").await;
+}
+
+/// Chunks that are read and thrown away are no way to hold a place for longer.
+#[tokio::test]
+async fn chunks_of_a_client_that_does_not_log_in_have_the_same_end() {
+    let login = Duration::from_secs(2);
+    let server = start_with(|settings| settings.timeouts.login = login).await;
+    let mut raw = server.tls().await;
+    raw.send("BDAT 1000000\r\n").await;
+    let began = Instant::now();
+    let last = raw.reply().await;
+    assert!(last.starts_with("421 4.4.2"), "{last}");
+    assert!(began.elapsed() < Duration::from_secs(30));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mail_parser::{Addr, Address, Message, MessageParser, MimeHeaders, PartType};
-use securemail_core::vocab::{Content, ContentError, UnixTime};
+use securemail_core::vocab::{Content, ContentError, UnixTime, is_hidden};
 use sha2::{Digest, Sha256};
 
 use crate::sanitise::{self, Picture};
@@ -211,10 +211,7 @@ fn kind(part: &mail_parser::MessagePart<'_>) -> String {
 /// A name that can be saved under: no path, no control or direction marks, not hidden, bounded.
 fn file_name(name: &str) -> String {
     let name = name.rsplit(['/', '\\']).next().unwrap_or("");
-    let bad = |c: char| {
-        c.is_control()
-            || matches!(c, '"' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let bad = |c: char| c.is_control() || c == '"' || is_hidden(c);
     let clean: String = name.chars().filter(|c| !bad(*c)).collect();
     let clean = clean.trim().trim_start_matches('.');
     let excess = clean.chars().count().saturating_sub(150);

@@ -201,6 +201,8 @@ pub struct DomainHistory {
     /// When no delivery way was found, by the profile that asked; empty while there is one. What is too
     /// little for a lax profile is too little for a strict one, not the other way round.
     pub no_path: BTreeMap<Profile, Span>,
+    /// When no delivery way was found for a message that demands REQUIRETLS; `None` while there is one.
+    pub no_require_tls: Option<Span>,
     /// When the domain was denied without proof; `None` while it is there.
     pub absent: Option<Span>,
 }

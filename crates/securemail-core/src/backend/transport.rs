@@ -96,7 +96,7 @@ pub struct NoticeAttempt {
     pub port: u16,
     /// Clear text may be used where STARTTLS is not offered: nothing is published that forbids it.
     pub may_be_clear: bool,
-    /// TLS is not even tried: it failed, and this mail is to arrive all the same (RFC 8460, section 5.3.1).
+    /// TLS is not even tried: it failed, and this mail is to arrive all the same (RFC 8460, section 3).
     pub without_tls: bool,
     /// MAIL FROM.
     pub reverse_path: ReversePath,

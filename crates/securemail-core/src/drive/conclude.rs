@@ -243,10 +243,11 @@ impl Relay {
     }
 
     /// Takes an intent back, of which nobody was promised anything. Where the peer or the vault may have
-    /// the message, the intent lapses instead: a repeat is then marked as a possible duplicate, and meets
-    /// what is in the vault.
+    /// the message, of this attempt or of an earlier one that was lost, the intent lapses instead: a repeat
+    /// is then marked as a possible duplicate, and meets what is in the vault.
     pub(super) async fn take_back(&self, lease: &Lease, record: &DeliveryRecord) {
-        if !record.may_have_arrived() && !record.deposited {
+        let is_known = record.may_have_arrived() || record.deposited || record.first.is_some();
+        if !is_known {
             self.release_all(vec![lease.clone()]).await;
         }
     }

@@ -77,7 +77,7 @@ impl Inquirer {
     }
 
     /// How mail to `domain` would go by this policy, and why: for an integrator, before anything is sent. Nothing
-    /// is sent, and nothing is remembered except an MTA-STS policy.
+    /// is sent, and nothing is remembered except an MTA-STS policy, or that it could not be fetched.
     ///
     /// # Errors
     /// As [`Inquirer::inquire`].
@@ -152,13 +152,21 @@ impl Inquirer {
         let Some(failed) = evidence.failed_fetch(self.clock.now()) else {
             return evidence;
         };
-        let mut history = evidence.history.take().unwrap_or_default();
-        history.sts_failed = Some(failed);
+        // The fetch took its time: a round that ended meanwhile may have learnt something.
+        let remembered = async {
+            let mut history = self
+                .memory
+                .recall(&evidence.domain)
+                .await?
+                .unwrap_or_default();
+            history.sts_failed = Some(failed.clone());
+            self.memory.remember(&evidence.domain, &history).await
+        };
         // A memory that takes nothing costs time, and nothing else.
-        if let Err(error) = self.memory.remember(&evidence.domain, &history).await {
+        if let Err(error) = remembered.await {
             tracing::warn!(%error, "a policy that could not be fetched could not be remembered");
         }
-        evidence.history = Some(history);
+        evidence.history.get_or_insert_default().sts_failed = Some(failed);
         evidence
     }
 

@@ -38,6 +38,17 @@ struct Claims {
     lost: BTreeMap<u16, DeliveryKey>,
 }
 
+impl Claims {
+    /// What may be taken back: whatever was tried before must stay known, so that a repeat is marked.
+    fn without_past(self) -> Vec<Lease> {
+        let Self {
+            mut granted, lost, ..
+        } = self;
+        granted.retain(|lease| !lost.contains_key(&lease.delivery.recipient));
+        granted
+    }
+}
+
 impl Relay {
     /// Begins the attempts, and returns when their intents are durable: DNS, handshakes and bodies
     /// overlap with the commit.
@@ -81,10 +92,10 @@ impl Relay {
         claims: Claims,
     ) -> Result<Begun, Reply> {
         if !claims.lost.is_empty() {
-            message = match self.prepare_logged(screened, claims.lost).await {
+            message = match self.prepare_logged(screened, claims.lost.clone()).await {
                 Ok(message) => message,
                 Err(reply) => {
-                    self.release_all(claims.granted).await;
+                    self.release_all(claims.without_past()).await;
                     return Err(reply);
                 }
             };
@@ -121,7 +132,7 @@ impl Relay {
     /// Nothing was tried: the intents are taken back.
     async fn refuse(&self, intents: Intents, reply: Reply) -> Reply {
         if let Ok(claims) = claimed(intents).await {
-            self.release_all(claims.granted).await;
+            self.release_all(claims.without_past()).await;
         }
         reply
     }

@@ -244,7 +244,7 @@ impl Relay {
         })
     }
 
-    /// A report about TLS goes without it where it fails (RFC 8460, section 5.3.1); nothing else does.
+    /// A report about TLS goes without it where it fails (RFC 8460, section 3); nothing else does.
     async fn attempt_unproved(&self, class: ItemClass, attempt: NoticeAttempt) -> AttemptReport {
         let notices = &self.parts.notices;
         let report = notices.attempt_notice(attempt.clone()).await;

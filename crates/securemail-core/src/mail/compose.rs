@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::{ContentFree, Language};
-use crate::vocab::{Address, DnsName, QueueId, UnixTime};
+use crate::vocab::{Address, DnsName, QueueId, UnixTime, is_hidden};
 
 /// A link that may stand in a mail: a URL of printable ASCII. `Debug` shows nothing, for it may open
 /// something.
@@ -242,10 +242,7 @@ pub(super) fn encoded_words(text: &str) -> String {
 /// Without line breaks and control characters, which end a field (A38), and without what turns the
 /// direction of writing round; at most [`TEXT_CHARS_MAX`] long.
 fn one_line(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let hidden = |c: char| c.is_control() || is_hidden(c);
     let cleaned: String = text
         .chars()
         .take(TEXT_CHARS_MAX)

@@ -95,6 +95,7 @@ impl Wishes {
                 }
                 Ok(())
             }
+            Tag::Unreadable(form) => Err(unreadable(form)),
         }
     }
 }
@@ -106,42 +107,65 @@ enum Tag {
     Keep(String),
     Language(String),
     Phone(String),
+    /// Meant as one of ours, and it says nothing; how it is written.
+    Unreadable(&'static str),
 }
 
 impl Tag {
-    /// What stands between brackets, if it is one of ours.
-    fn read(inner: &str) -> Option<Self> {
+    /// What stands between brackets, if it is one of ours. `[secure mail list]` and `[SMS campaign]` are not, while
+    /// `[secure: yes]` and `[sms +31612345678]` were meant to be.
+    fn read(inner: &str, is_closed: bool) -> Option<Self> {
         let inner = inner.trim().to_ascii_lowercase();
-        let (name, value) = match inner.split_once(':') {
-            Some((name, value)) => (name.trim(), Some(value.trim().to_owned())),
-            None => (inner.as_str(), None),
+        let end = inner.find(|c: char| !c.is_ascii_alphabetic());
+        let (name, rest) = inner.split_at(end.unwrap_or(inner.len()));
+        let rest = rest.trim_start();
+        let value = rest.strip_prefix(':').map(|value| value.trim().to_owned());
+        let says = rest.starts_with([':', '=']);
+        let has_digit = rest.contains(|c: char| c.is_ascii_digit());
+        let form = match name {
+            "secure" | "veilig" | "registered" | "aangetekend" | "direct" => WORD,
+            "sms" => SMS,
+            "keep" | "bewaar" => KEEP,
+            "language" | "taal" => LANGUAGE,
+            _ => return None,
         };
-        match (name, value) {
-            ("secure" | "veilig", None) => Some(Self::Delivery(DeliveryWish::Vault)),
-            ("registered" | "aangetekend", None) => Some(Self::Delivery(DeliveryWish::Registered)),
-            ("direct", None) => Some(Self::Delivery(DeliveryWish::Direct)),
-            ("sms", Some(value)) => Some(Self::Phone(value)),
-            ("keep" | "bewaar", Some(value)) => Some(Self::Keep(value)),
-            ("language" | "taal", Some(value)) => Some(Self::Language(value)),
-            _ => None,
+        let tag = match (name, value) {
+            ("secure" | "veilig", None) if rest.is_empty() => Self::Delivery(DeliveryWish::Vault),
+            ("registered" | "aangetekend", None) if rest.is_empty() => {
+                Self::Delivery(DeliveryWish::Registered)
+            }
+            ("direct", None) if rest.is_empty() => Self::Delivery(DeliveryWish::Direct),
+            ("sms", Some(value)) => Self::Phone(value),
+            ("keep" | "bewaar", Some(value)) => Self::Keep(value),
+            ("language" | "taal", Some(value)) => Self::Language(value),
+            ("sms" | "keep" | "bewaar", None) if says || has_digit => Self::Unreadable(form),
+            _ if says => Self::Unreadable(form),
+            _ => return None,
+        };
+        match (is_closed, &tag) {
+            (true, _) => Some(tag),
+            // A bracket that nobody closed, before words that only begin like a wish.
+            (false, Self::Delivery(_)) => None,
+            (false, _) => Some(Self::Unreadable(form)),
         }
     }
 }
 
-/// A text without its tags, and the tags.
+/// A text without its tags, and the tags. What is inside of one ends at the next bracket.
 fn split(text: &str) -> (String, Vec<Tag>) {
     let (mut kept, mut tags, mut rest) = (String::new(), Vec::new(), text);
     while let Some((before, inside)) = rest.split_once('[') {
         kept.push_str(before);
-        let found = inside
-            .split_once(']')
-            .and_then(|(inner, after)| Some((Tag::read(inner)?, after)));
-        let Some((tag, after)) = found else {
+        let end = inside.find(['[', ']']).unwrap_or(inside.len());
+        let (inner, after) = inside.split_at(end);
+        let closed = after.strip_prefix(']');
+        let Some(tag) = Tag::read(inner, closed.is_some()) else {
             kept.push('[');
             rest = inside;
             continue;
         };
         tags.push(tag);
+        let after = closed.unwrap_or(after);
         let joins = kept.is_empty() || kept.ends_with(' ');
         rest = if joins { after.trim_start() } else { after };
     }
@@ -193,6 +217,7 @@ fn unreadable(form: &str) -> Reply {
 
 /// Fields that hold the subject; mail programs copy it into the second.
 const REPEATS_SUBJECT: [&str; 2] = ["Subject", "Thread-Topic"];
+const WORD: &str = "[secure], [registered] or [direct]";
 const KEEP: &str = "[keep:30d], for 1 to 90 days";
 const LANGUAGE: &str = "[language:nl] or [language:en]";
 const SMS: &str = "[sms:+31612345678], or with several recipients [sms:name@domain=+31612345678]";

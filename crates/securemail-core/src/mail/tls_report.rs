@@ -51,7 +51,7 @@ impl TlsReportMail<'_> {
         );
         mail.status_field("TLS-Report-Domain", domain.as_str());
         mail.status_field("TLS-Report-Submitter", submitter.as_str());
-        // RFC 8689, section 5, and RFC 8460, section 5.3.1: it must arrive where TLS is broken.
+        // RFC 8689, section 3, and RFC 8460, section 3: it must arrive where TLS is broken.
         mail.raw("TLS-Required: No\r\n");
         mail.raw("Auto-Submitted: auto-generated\r\n");
         mail.raw("X-Auto-Response-Suppress: All\r\n");

@@ -71,8 +71,13 @@ impl Pickup {
             .map(NoCode::SpentUntil)
     }
 
-    /// The carrier did not take the code that was granted at `at`: it does not count.
+    /// The code that was granted at `at` was not sent: it does not count, and nobody can type it. Whoever types an
+    /// older one is told that it has expired, which costs no try.
     pub fn code_not_sent(&mut self, at: UnixTime) {
+        let granted = |challenge: &Challenge| challenge.until == at.plus(CODE_LIFE);
+        if self.challenge.as_ref().is_some_and(granted) {
+            self.challenge = None;
+        }
         if let Some(place) = self.sent.iter().rposition(|sent| *sent == at) {
             self.sent.remove(place);
         }

@@ -22,7 +22,8 @@ pub struct Explanation {
     pub findings: Vec<String>,
     /// What the owner of the domain can do, one sentence each; empty where mail goes directly.
     pub advice: Vec<String>,
-    /// What the owner can publish so that mail goes directly, or on better proof: each a record or a file.
+    /// What the owner can publish so that mail goes directly, or on better proof: records, and the lines of a
+    /// file behind the line that names it.
     pub publish: Vec<String>,
 }
 
@@ -226,18 +227,21 @@ fn tlsa_line(evidence: &Evidence, host: &DnsName, leaf: &[u8]) -> Option<String>
     ))
 }
 
-/// A record and a file (RFC 8461, section 3). It begins under test, as section 5 advises.
+/// A record, and the lines of a file (RFC 8461, section 3). It begins under test, as section 5 advises.
 fn policy_lines<'a>(evidence: &Evidence, hosts: impl Iterator<Item = &'a DnsName>) -> Vec<String> {
     let domain = &evidence.domain;
     let id = evidence.message.accepted.as_secs();
     let mut lines = vec![
         format!("_mta-sts.{domain}. IN TXT \"v=STSv1; id={id};\""),
-        format!("https://mta-sts.{domain}/.well-known/mta-sts.txt with these lines:"),
-        "  version: STSv1".to_owned(),
-        "  mode: testing   (enforce, when reports stay clean)".to_owned(),
-        "  max_age: 604800".to_owned(),
+        format!(
+            "https://mta-sts.{domain}/.well-known/mta-sts.txt with just the lines below \
+             (and mode: enforce, when reports stay clean):"
+        ),
+        "version: STSv1".to_owned(),
+        "mode: testing".to_owned(),
+        "max_age: 604800".to_owned(),
     ];
-    lines.extend(hosts.map(|host| format!("  mx: {host}")));
+    lines.extend(hosts.map(|host| format!("mx: {host}")));
     lines
 }
 

@@ -59,6 +59,9 @@ pub fn learn(
             .no_path
             .retain(|profile, _| *profile > evidence.profile);
         learn_proof(&mut history.hosts, proof, now);
+        if evidence.message.require_tls {
+            history.no_require_tls = None;
+        }
     }
     history
 }
@@ -77,6 +80,12 @@ fn learn_decision(
             history.absent = Some(seen_again(history.absent, now));
         }
         // That no host fulfils REQUIRETLS says nothing about messages that do not demand it.
+        Route::Defer {
+            class: DeferClass::NoPath,
+            ..
+        } if evidence.message.require_tls => {
+            history.no_require_tls = Some(seen_again(history.no_require_tls, now));
+        }
         Route::Defer {
             class: DeferClass::NoPath,
             ..
@@ -151,8 +160,9 @@ fn learn_proof(hosts: &mut Vec<HostHistory>, proof: &PeerProof, now: UnixTime) {
         Authority::Corroborated => 1,
         Authority::Named => 2,
         Authority::MtaSts => 3,
-        // Settings say nothing about a domain; nothing that was learnt so is remembered as more.
-        Authority::Dnssec | Authority::Operator => 4,
+        Authority::Dnssec => 4,
+        // Settings say nothing about a domain, so nothing is learnt of it.
+        Authority::Operator => return,
     };
     let authentication = match proof.strength {
         Strength::Pkix => 2,
@@ -257,6 +267,12 @@ pub(super) fn no_path_since(evidence: &Evidence, now: UnixTime) -> Option<UnixTi
         .filter(|(_, span)| confirms(span, now))
         .map(|(_, span)| span.since)
         .min()
+}
+
+/// Since when no way was found for messages that demand REQUIRETLS, if that was seen lately.
+pub(super) fn no_require_tls_since(evidence: &Evidence, now: UnixTime) -> Option<UnixTime> {
+    let span = evidence.history.as_ref()?.no_require_tls?;
+    confirms(&span, now).then_some(span.since)
 }
 
 /// Since when the domain is denied without proof, if that was seen lately.

@@ -110,7 +110,7 @@ pub fn notice_route(
 }
 
 /// Where a report about TLS goes: to any host of the domain that can be reached, whatever is published
-/// about it, because what is published may be what is broken (RFC 8460, section 5.3.1).
+/// about it, because what is published may be what is broken (RFC 8460, section 3).
 #[must_use]
 pub fn report_route(evidence: &Evidence, now: UnixTime, settings: &PolicySettings) -> NoticeRoute {
     let judge = Judge {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::{self, Listing, Missing, TlsaFacts, walk};
 use super::{Evidence, dane};
 use crate::limits::MX_HOSTS_MAX;
-use crate::vocab::{DnsName, Outcome, RecordKind, UnixTime};
+use crate::vocab::{DnsName, Outcome, RecordKind, UnixTime, is_hidden};
 
 /// What the norm leaves open, as far as it is known here.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -100,7 +100,10 @@ pub fn nta7516(
         }
     };
     let provider = record.provider.as_deref().unwrap_or("not named");
-    let provider = provider.chars().filter(|c| !c.is_control()).take(100);
+    let provider = provider
+        .chars()
+        .filter(|c| !c.is_control() && !is_hidden(*c))
+        .take(100);
     say(
         NtaCheck::Announced,
         true,

@@ -142,7 +142,10 @@ impl Ending<'_> {
     /// sender, who asked for just that (RFC 8689, section 4.2.1). The vault is no way around it.
     fn without_require_tls(&self, findings: &mut Findings) -> Route {
         let domain = Subject::Domain(self.evidence.domain.clone());
-        if self.age() >= self.settings.confirm_after {
+        let without = history::no_require_tls_since(self.evidence, self.now);
+        let since = without.map_or(self.now, |since| since.min(self.now));
+        let since = since.min(self.no_path_since());
+        if self.now.since(since) >= self.settings.confirm_after {
             findings.refuse(Rule::X15, &domain, "confirmed");
             return Route::Bounce {
                 status: NO_REQUIRE_TLS,
@@ -150,10 +153,10 @@ impl Ending<'_> {
             };
         }
         findings.hold(Rule::X15, &domain, "to be confirmed once");
-        let accepted = self.evidence.message.accepted;
+        let not_before = since.plus(self.settings.confirm_after).max(self.now);
         Route::Defer {
             class: DeferClass::NoPath,
-            not_before: accepted.plus(self.settings.confirm_after),
+            not_before: not_before.min(self.look_again()),
         }
     }
 

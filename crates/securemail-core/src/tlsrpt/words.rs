@@ -1,6 +1,7 @@
 //! A report in plain words, for whoever runs the domain.
 
 use super::{Details, Report, ResultType, UtcDay};
+use crate::vocab::is_hidden;
 
 impl Report {
     /// The day in which it begins; `None` where it does not say.
@@ -53,10 +54,7 @@ fn line(details: &Details) -> String {
 }
 
 fn shown(text: &str) -> String {
-    let harmless = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let harmless = |c: char| !c.is_control() && !is_hidden(c);
     text.chars()
         .take(CHARS_SHOWN)
         .map(|c| if harmless(c) { c } else { '?' })

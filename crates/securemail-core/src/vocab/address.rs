@@ -6,7 +6,7 @@ use std::str::FromStr;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use serde::{Deserialize, Serialize};
 
-use super::DnsName;
+use super::{DnsName, is_hidden};
 
 /// A mailbox: local part and domain. The local part keeps its case and its quotes, and its letters as
 /// they were given: it is never normalised for delivery (RFC 6530, section 10.1).
@@ -107,11 +107,8 @@ fn is_dot_string(local: &str) -> bool {
 /// What RFC 6531 adds, without what nobody can see, what turns the direction of writing round, and what
 /// looks like the `@`: an address that is shown as another one fools whoever reads it (A36).
 fn is_letter_beyond_ascii(c: char) -> bool {
-    let hidden = matches!(c,
-        '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{fe6b}' | '\u{feff}' | '\u{ff20}' | '\u{fff0}'..='\u{fffd}'
-        | '\u{e0000}'..='\u{e0fff}');
-    !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !hidden
+    let misleads = is_hidden(c) || matches!(c, '\u{fe6b}' | '\u{ff20}' | '\u{fffc}' | '\u{fffd}');
+    !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !misleads
 }
 
 fn is_quoted_string(local: &str) -> bool {

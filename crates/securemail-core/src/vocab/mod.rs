@@ -23,4 +23,5 @@ pub use id::{AccountId, DeliveryKey, IdError, KeyedHash, QueueId, TenantId, Vaul
 pub use name::{DnsName, NameError};
 pub use phone::{PhoneError, PhoneNumber};
 pub use reply::{EnhancedStatus, Reply};
+pub use shown::is_hidden;
 pub use time::{Civil, UnixTime};

@@ -16,6 +16,17 @@ pub(super) fn in_letters(name: &DnsName) -> Option<String> {
     (leads_back && is_plain(&letters)).then_some(letters)
 }
 
+/// Characters that nobody can see, or that turn the direction of writing round: a text with them is shown as another
+/// one than it is. What joins letters where that is spelling (U+200C, U+200D) is not among them.
+#[must_use]
+pub const fn is_hidden(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Scripts whose letters are shown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Script {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use securemail_core::backend::NotifyError;
 use securemail_core::drive::pickup::{
-    CodeBudgets, CodeRequested, PickupParts, PickupService, PickupSettings,
+    CodeBudgets, CodeRequested, PickupParts, PickupService, PickupSettings, Verified,
 };
 use securemail_core::ledger::EventName;
 use securemail_core::pickup::NoCode;
@@ -121,6 +121,9 @@ async fn what_a_budget_refused_does_not_count_for_the_message() {
             ask(&service, &waiting[1]).await,
             spent_until(first.plus(HOUR))
         );
+        // There is no code that a typed one could be compared with: it costs no try.
+        let typed = service.verify(waiting[1].id, &waiting[1].link, "123456", client());
+        assert!(matches!(typed.await.unwrap(), Verified::Expired));
         world.clock.advance(MINUTE);
     }
     world.clock.set(first.plus(HOUR));

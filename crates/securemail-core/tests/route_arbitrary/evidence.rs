@@ -421,10 +421,15 @@ fn history() -> impl Strategy<Value = DomainHistory> {
             prop::option::of(moment()),
             prop::sample::subsequence(HOSTS.to_vec(), 0..=3),
         ),
-        (no_path, prop::option::of(span())),
+        (no_path, prop::option::of(span()), prop::option::of(span())),
     )
         .prop_map(
-            |(hosts, (mx_secure_at, sts_enforced_until, sts_failed), set, (no_path, absent))| {
+            |(
+                hosts,
+                (mx_secure_at, sts_enforced_until, sts_failed),
+                set,
+                (no_path, no_require_tls, absent),
+            )| {
                 let (mx_set_since, set) = set;
                 let mut mx_set: Vec<DnsName> = set.into_iter().map(name).collect();
                 mx_set.sort();
@@ -436,6 +441,7 @@ fn history() -> impl Strategy<Value = DomainHistory> {
                     mx_set_since,
                     mx_set,
                     no_path: no_path.into_iter().collect::<BTreeMap<_, _>>(),
+                    no_require_tls,
                     absent,
                 }
             },

@@ -314,6 +314,10 @@ pub(crate) fn history() -> impl Strategy<Value = DomainHistory> {
                     since: ACCEPTED,
                     last: ACCEPTED,
                 }),
+                no_require_tls: absent.then_some(Span {
+                    since: ACCEPTED,
+                    last: ACCEPTED,
+                }),
                 hosts: host
                     .then(|| HostHistory {
                         host: name(HOSTS[0]),

@@ -325,9 +325,10 @@ impl SmtpTransport {
         let mut transaction = match ready.mail(mail) {
             Ok(transaction) => transaction,
             Err(outcome) => {
+                // Nothing was sent: the session is good for messages that the host can take.
                 tried.outcome = outcome;
-                self.quit(line.wire);
-                return Said::OfSession;
+                self.keep(line, ready, attempt, tried);
+                return Said::OfMessage;
             }
         };
         tried.outcome = self

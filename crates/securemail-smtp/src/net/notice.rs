@@ -66,10 +66,7 @@ impl SmtpTransport {
         let socket = SocketAddr::new(address, attempt.port);
         let (wire, clear, name) = self.open(socket).await?;
         if attempt.without_tls || attempt.may_be_clear && !clear.offers_starttls() {
-            let ready = clear
-                .without_tls(name)
-                .ok_or(SessionOutcome::NoStartTls(None))?;
-            return Ok((Session::Clear(wire), ready));
+            return Ok((Session::Clear(wire), clear.without_tls(name)));
         }
         let (mut wire, handshaking) = match self
             .starttls(wire, clear, &attempt.host, HelloSize::Full)

@@ -35,6 +35,11 @@ impl Line {
             messages: 0,
         }
     }
+
+    /// Whether it carried a message before.
+    pub(super) const fn has_served(&self) -> bool {
+        self.messages > 0
+    }
 }
 
 /// For which attempts a connection may serve again. The tenant is part of it, so that a fault at the
@@ -146,7 +151,8 @@ impl Pool {
         if !line.wire.is_quiet() {
             return;
         }
-        if line.messages >= keeping.messages || until <= now {
+        let is_off = keeping.per_host == 0 || keeping.total == 0;
+        if is_off || line.messages >= keeping.messages || until <= now {
             return self.end([line]);
         }
         let kept = Kept {

@@ -136,12 +136,12 @@ impl Incoming {
 pub(super) async fn skip<S: Io>(
     wire: &mut Wire<S>,
     chunk: Chunk,
+    deadline: Instant,
     settings: &ServerSettings,
 ) -> Result<Option<WireReply>, WireError> {
     if chunk.size > settings.message_bytes.saturating_mul(2) {
         return Ok(Some(too_big(settings.message_bytes)));
     }
-    let deadline = Instant::now() + settings.timeouts.data;
     let mut left = chunk.size;
     while left > 0 {
         if wire.input.is_empty()

@@ -178,9 +178,15 @@ impl SmtpTransport {
         if transaction.phase() == Phase::Ended {
             self.quit(wire);
         }
-        match transaction.into_outcomes().pop() {
-            Some(recipient) => ReturnOutcome::Answered(recipient),
-            None => ReturnOutcome::Unanswered(outcome),
+        match (transaction.into_outcomes().pop(), outcome) {
+            (Some(RecipientOutcome::NotTried) | None, SessionOutcome::Completed) => {
+                let ended = "the session ended before an answer".to_owned();
+                ReturnOutcome::Unanswered(SessionOutcome::Unreachable(ended))
+            }
+            (Some(RecipientOutcome::NotTried) | None, outcome) => {
+                ReturnOutcome::Unanswered(outcome)
+            }
+            (Some(recipient), _) => ReturnOutcome::Answered(recipient),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A second message over a connection that is there already, by a proof of its own (rules C-13, C-14).
 
-use securemail_core::backend::{Attempt, RecipientOutcome};
+use securemail_core::backend::{Attempt, RecipientOutcome, SessionOutcome};
 
 use super::client::{Said, SmtpTransport};
 use super::pool::{Kept, Key, Line};
@@ -52,7 +52,10 @@ impl SmtpTransport {
     /// one: a peer that did not may think less of what comes over the same connection.
     pub(super) fn keep(&self, line: Line, ready: Ready, attempt: &Attempt, tried: &Tried) {
         let took = |outcome: &RecipientOutcome| matches!(outcome, RecipientOutcome::HandedOver(_));
-        let key = Key::of(attempt).filter(|_| tried.recipients.iter().any(took));
+        // A message that the host cannot take says nothing against one that took others.
+        let is_good = tried.recipients.iter().any(took)
+            || line.has_served() && matches!(tried.outcome, SessionOutcome::Incapable(_));
+        let key = Key::of(attempt).filter(|_| is_good);
         match (key, &tried.peer) {
             (Some(key), Some(facts)) => self.kept.put(line, ready.rest(), facts.clone(), key),
             (_, _) => self.quit(line.wire),

@@ -296,7 +296,8 @@ impl Visit {
         refusal: WireReply,
     ) -> Result<Step, WireError> {
         self.flush(wire).await?;
-        let over = skip(wire, chunk, &self.shared.settings).await?;
+        let until = self.until(self.shared.settings.timeouts.data);
+        let over = skip(wire, chunk, until, &self.shared.settings).await?;
         Ok(over.map_or(Step::Answer(refusal), Step::Close))
     }
 

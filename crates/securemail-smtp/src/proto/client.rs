@@ -136,13 +136,13 @@ impl Clear {
         }
     }
 
-    /// For content-free mail: the session in clear, only where STARTTLS is not offered.
+    /// For content-free mail: the session in clear, which its caller must have been allowed.
     #[must_use]
-    pub fn without_tls(self, name: String) -> Option<NoticeReady> {
-        (!self.0.starttls).then_some(NoticeReady(Peer {
+    pub fn without_tls(self, name: String) -> NoticeReady {
+        NoticeReady(Peer {
             name,
             extensions: self.0,
-        }))
+        })
     }
 }
 
