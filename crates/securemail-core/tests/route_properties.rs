@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use securemail_core::backend::{
-    FetchError, RecipientOutcome, SessionOutcome, TransportPolicy, VantageView,
+    FetchError, RecipientOutcome, SessionOutcome, Span, TransportPolicy, VantageView,
 };
 use securemail_core::route::{
     Ask, AskReply, AttemptEvidence, Authentication, Authority, Decision, DeferClass, Effect,
@@ -269,7 +269,12 @@ proptest! {
     }
 
     #[test]
-    fn what_the_domain_publishes_and_is_not_met_is_never_diverted(world in world()) {
+    fn what_the_domain_publishes_and_is_not_met_is_never_diverted(mut world in world()) {
+        let had_history = world.history.is_some();
+        // No way was found before either: whatever may be diverted is diverted now.
+        let seen = Span { since: ACCEPTED, last: world.now() };
+        let history = world.history.get_or_insert_default();
+        history.no_path.insert(world.profile, seen);
         let (_, decision) = world.decide();
         let Route::Vault { reason } = &decision.route else { return Ok(()) };
         let is_published = |rule: Rule| {
@@ -280,7 +285,7 @@ proptest! {
             is_published(finding.rule) && matches!(finding.effect, Effect::Exclude | Effect::Hold)
         });
         prop_assert!(!unmet, "{decision}");
-        let consented = world.consent && world.history.is_some();
+        let consented = world.consent && had_history;
         prop_assert!(*reason != VaultReason::DowngradeConsented || consented);
         prop_assert!(world.vault_possible);
     }
@@ -403,6 +408,33 @@ fn an_inquiry_ends_whatever_is_answered() {
         let decision = StandardPolicy::default().decide(&gathered, ACCEPTED);
         assert!(!decision.findings.is_empty());
     }
+}
+
+/// Each alias leads to a name that nobody has seen.
+#[test]
+fn aliases_without_end_are_not_followed() {
+    let evidence = Evidence::new(
+        name("example.org"),
+        Profile::Standard,
+        MessageFacts::at(ACCEPTED),
+    );
+    let mut inquiry = Inquiry::new(evidence, ACCEPTED);
+    let mut asked = 0;
+    while let Step::Ask(asks) = inquiry.poll() {
+        for ask in asks {
+            asked += 1;
+            assert!(asked < 100, "the inquiry does not end");
+            let next = name(&format!("a{asked}.example.org"));
+            let answer = Answer::new(Outcome::Alias(next), Security::Insecure, ACCEPTED);
+            let reply = match &ask {
+                Ask::Dns(_) => AskReply::Dns(answer),
+                Ask::Vantage(_) => AskReply::Vantage(Vec::new()),
+                Ask::Policy { .. } => AskReply::Policy(Err(FetchError::Unreachable)),
+            };
+            inquiry.handle(ask, reply);
+        }
+    }
+    assert!(asked > 8, "aliases are followed");
 }
 
 #[test]
