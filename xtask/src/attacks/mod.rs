@@ -5,10 +5,15 @@ mod removal;
 mod scratch;
 mod trial;
 
+use std::time::{Duration, Instant};
+
 use crate::failure::Failure;
 pub(crate) use removal::Removal;
 use scratch::Scratch;
 use trial::{Built, Ended, Program};
+
+/// With every defence in place no test takes longer, on a busy machine either.
+const TEST_TAKES_MAX: Duration = Duration::from_secs(300);
 
 /// Removals by what became of them.
 #[derive(Debug, Default)]
@@ -30,18 +35,20 @@ pub(crate) fn run(words: &[&str]) -> Result<(), Failure> {
     let scratch = Scratch::open()?;
     let mut tally = Tally::default();
     for group in removals.chunk_by(|a, b| a.package == b.package && a.target == b.target) {
-        all_pass(&scratch, group)?;
+        // Without a defence many a test waits for what never comes.
+        let limit = all_pass(&scratch, group)? * 5 + Duration::from_secs(20);
         for removal in group {
-            tally.add(removal, tried(&scratch, removal)?);
+            tally.add(removal, tried(&scratch, removal, limit)?);
         }
     }
     tally.finish()
 }
 
-/// With every defence in place each test passes; else its failing would show nothing.
-fn all_pass(scratch: &Scratch, group: &[Removal]) -> Result<(), Failure> {
+/// With every defence in place each test passes; else its failing would show nothing. How long the longest took.
+fn all_pass(scratch: &Scratch, group: &[Removal]) -> Result<Duration, Failure> {
+    let mut longest = Duration::ZERO;
     let Some(first) = group.first() else {
-        return Ok(());
+        return Ok(longest);
     };
     println!("=== {} {}", first.package, first.target);
     let program = match trial::build(scratch, &first.package, &first.target)? {
@@ -56,19 +63,25 @@ fn all_pass(scratch: &Scratch, group: &[Removal]) -> Result<(), Failure> {
     tests.sort_unstable();
     tests.dedup();
     for test in tests {
-        if program.run(test)? != Ended::Passed {
+        let began = Instant::now();
+        if program.run(test, TEST_TAKES_MAX)? != Ended::Passed {
             let words = format!("`{test}` fails although every defence is in place");
             return Err(Failure::new(words));
         }
+        longest = longest.max(began.elapsed());
     }
-    Ok(())
+    Ok(longest)
 }
 
 /// Tries one removal and puts the defence back, whatever happens. Nothing: it does not compile.
-fn tried(scratch: &Scratch, removal: &Removal) -> Result<Option<Vec<(String, Ended)>>, Failure> {
+fn tried(
+    scratch: &Scratch,
+    removal: &Removal,
+    limit: Duration,
+) -> Result<Option<Vec<(String, Ended)>>, Failure> {
     scratch.apply(removal)?;
     let ended = match trial::build(scratch, &removal.package, &removal.target) {
-        Ok(Built::Program(program)) => run_each(&program, removal).map(Some),
+        Ok(Built::Program(program)) => run_each(&program, removal, limit).map(Some),
         Ok(Built::Refused(said)) => {
             println!("{said}");
             Ok(None)
@@ -79,10 +92,14 @@ fn tried(scratch: &Scratch, removal: &Removal) -> Result<Option<Vec<(String, End
     ended
 }
 
-fn run_each(program: &Program, removal: &Removal) -> Result<Vec<(String, Ended)>, Failure> {
+fn run_each(
+    program: &Program,
+    removal: &Removal,
+    limit: Duration,
+) -> Result<Vec<(String, Ended)>, Failure> {
     let tests = removal.tests.iter();
     tests
-        .map(|test| Ok((test.clone(), program.run(test)?)))
+        .map(|test| Ok((test.clone(), program.run(test, limit)?)))
         .collect()
 }
 

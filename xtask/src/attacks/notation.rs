@@ -114,8 +114,8 @@ impl Entry {
         }
     }
 
-    /// Whether no key is left over.
-    pub(super) fn is_used_up(self) -> Result<(), Failure> {
+    /// The end of the table: no key may be left over.
+    pub(super) fn end(self) -> Result<(), Failure> {
         match self.0.into_keys().next() {
             Some(key) => Err(Failure::new(format!("a removal has no `{key}`"))),
             None => Ok(()),
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(entry.take("c").unwrap(), "  x\n");
         assert_eq!(entry.take_list("d").unwrap(), ["1", "2"]);
         assert!(entry.take("a").is_err(), "it is there once");
-        assert!(entry.is_used_up().is_ok());
+        assert!(entry.end().is_ok());
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Removal {
             target: entry.take("target")?,
             tests: entry.take_list("tests")?,
         };
-        entry.is_used_up().map(|()| removal)
+        entry.end().map(|()| removal)
     }
 
     fn place(&self) -> (&str, &str, &str, &str) {

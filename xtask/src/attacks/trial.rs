@@ -10,9 +10,6 @@ use serde_json::Value;
 use super::scratch::Scratch;
 use crate::failure::Failure;
 
-/// A test that runs longer hangs. The slowest of them takes a tenth of it.
-const TEST_TAKES_MAX: Duration = Duration::from_secs(300);
-
 /// What cargo said of a build.
 #[derive(Debug)]
 pub(super) enum Built {
@@ -93,8 +90,8 @@ fn names(path: &Path, folder: &Path) -> Result<Vec<String>, Failure> {
 }
 
 impl Program {
-    /// Runs one test alone. Its name may lack the modules that it stands in.
-    pub(super) fn run(&self, test: &str) -> Result<Ended, Failure> {
+    /// Runs one test alone, and no longer than `limit`. Its name may lack the modules that it stands in.
+    pub(super) fn run(&self, test: &str, limit: Duration) -> Result<Ended, Failure> {
         let inner = format!("::{test}");
         let mut names = self.names.iter();
         let name = names.find(|name| *name == test || name.ends_with(&inner));
@@ -108,7 +105,7 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut child = run.spawn().map_err(Failure::doing(name))?;
-        if !ends_in_time(&mut child).map_err(Failure::doing(name))? {
+        if !ends_within(limit, &mut child).map_err(Failure::doing(name))? {
             return Ok(Ended::Hung);
         }
         let status = child.wait().map_err(Failure::doing(name))?;
@@ -130,10 +127,10 @@ impl Program {
     clippy::disallowed_methods,
     reason = "the end of another program has no waker, and this tool no clock"
 )]
-fn ends_in_time(child: &mut Child) -> std::io::Result<bool> {
+fn ends_within(limit: Duration, child: &mut Child) -> std::io::Result<bool> {
     let began = Instant::now();
     while child.try_wait()?.is_none() {
-        if began.elapsed() > TEST_TAKES_MAX {
+        if began.elapsed() > limit {
             child.kill()?;
             child.wait()?;
             return Ok(false);
