@@ -42,6 +42,7 @@ fn tenant() -> Tenant {
         languages: vec!["nl".to_owned()],
         lists: vec![address("team@sender.example")],
         forget_link: false,
+        nta7516: None,
         subject_tags: false,
         retention: Duration::from_secs(30 * 86_400),
         grace: Duration::from_secs(7 * 86_400),

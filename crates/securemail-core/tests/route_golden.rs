@@ -20,8 +20,8 @@ use securemail_core::route::{
     StandardPolicy, Step, notice_route,
 };
 use securemail_core::vocab::{
-    Answer, DnsName, EnhancedStatus, LookupFailure, Mx, MxTarget, Outcome, Profile, Question,
-    RecordKind, Reply, Security, Tlsa, UnixTime,
+    Answer, DnsName, EnhancedStatus, LookupFailure, Mx, MxTarget, NtaSettings, Outcome, Profile,
+    Question, RecordKind, Reply, Security, Tlsa, UnixTime,
 };
 
 const ACCEPTED: UnixTime = UnixTime::from_secs(1_767_225_600);
@@ -122,6 +122,7 @@ struct Case {
     consent: bool,
     require_tls: bool,
     utf8_recipient: bool,
+    nta7516: bool,
     notice: bool,
     notice_profile: Profile,
     answers: BTreeMap<Question, Answer>,
@@ -152,6 +153,7 @@ impl Case {
             ["stable-for", time] => self.settings.stable_for = duration(time),
             ["asked-again", ago] => self.confirmed = Some((*ago).to_owned()),
             ["requiretls"] => self.require_tls = true,
+            ["nta7516"] => self.nta7516 = true,
             ["recipient", "in", "utf-8"] => self.utf8_recipient = true,
             ["notice"] => self.notice = true,
             ["notice", "as", "strictly"] => {
@@ -382,6 +384,7 @@ impl Case {
             refusal: None,
             require_tls: self.require_tls,
             utf8_recipient: self.utf8_recipient,
+            nta7516: self.nta7516.then(NtaSettings::default),
         };
         let mut evidence =
             Evidence::new(self.name(), self.profile, message).with_port(self.port.unwrap_or(25));

@@ -48,7 +48,7 @@ pub struct Asking {
     pub fresh: bool,
     /// Print JSON.
     pub json: bool,
-    /// Check what the domain says under NTA 7516.
+    /// Check what the domain says under NTA 7516, and decide for an organisation that asks for the norm.
     pub nta7516: bool,
 }
 
@@ -86,7 +86,10 @@ async fn decide(settings: &Settings, domain: &DnsName, asking: Asking) -> Result
     resolver.probe().await?;
     let (store, _) = open_log(settings).await?;
     let inquirer = inquirer(resolver, settings, store, clock.clone())?;
-    let facts = MessageFacts::at(clock.now());
+    let facts = MessageFacts {
+        nta7516: asking.nta7516.then(NtaSettings::default),
+        ..MessageFacts::at(clock.now())
+    };
     let profile = settings.route.profile;
     let mut evidence = if asking.fresh {
         inquirer.inquire_anew(domain, profile, facts).await?

@@ -6,7 +6,8 @@ use std::time::Duration;
 use securemail_core::backend::Directory;
 use securemail_core::limits::RETENTION_DAYS_MAX;
 use securemail_core::vocab::{
-    Account, AccountId, AccountKind, Credential, DnsName, Identity, PhoneNumber, Tenant,
+    Account, AccountId, AccountKind, Credential, DnsName, Identity, NtaSettings, PhoneNumber,
+    Tenant,
 };
 
 use securemail_store_sqlite::SqliteStore;
@@ -76,10 +77,19 @@ fn tenant(settings: &Settings, section: &TenantSection) -> Result<Tenant, Settin
         languages: section.languages.clone(),
         lists: section.lists.clone(),
         forget_link: section.forget_link,
+        nta7516: section.nta7516.then(|| nta7516(section)),
         subject_tags: section.subject_tags,
         retention: days("retention_days", settings.vault.retention_days)?,
         grace: days("grace_days", settings.vault.grace_days)?,
     })
+}
+
+fn nta7516(section: &TenantSection) -> NtaSettings {
+    let default = NtaSettings::default();
+    NtaSettings {
+        version: section.nta7516_version.clone().unwrap_or(default.version),
+        ..default
+    }
 }
 
 fn account_of(

@@ -106,6 +106,14 @@ fn recipients(folder: &Folder, peers: &[Peer]) -> Result<Vec<Zone>, Failure> {
         signing: Insecure,
         records: hosted,
     });
+    // It takes part in NTA 7516: its record names a host that can be proved, its MX records one that cannot.
+    let partner = "@ MX 10 mx.notls.test.\n@ TXT \"v=NTA7516-1;startdate=2025-01;\
+        enddate=2099-12;provider=Lab;ntamx=10 mx.dane.test\"\n";
+    zones.push(Zone {
+        apex: "nta.test",
+        signing: Secure,
+        records: partner.to_owned(),
+    });
     let null = "@ MX 0 .\n".to_owned(); // RFC 7505
     zones.push(Zone {
         apex: "nullmx.test",

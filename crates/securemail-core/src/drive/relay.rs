@@ -105,6 +105,15 @@ impl Relay {
         profile: Profile,
     ) -> Result<(Evidence, Decision), StoreError> {
         let facts = MessageFacts::at(self.now());
+        self.consider_with(domain, profile, facts).await
+    }
+
+    async fn consider_with(
+        &self,
+        domain: &DnsName,
+        profile: Profile,
+        facts: MessageFacts,
+    ) -> Result<(Evidence, Decision), StoreError> {
         let inquirer = &self.parts.inquirer;
         let evidence = inquirer.inquire(domain, profile, facts).await?;
         let decision = self.parts.policy.decide(&evidence, self.now());
@@ -116,9 +125,14 @@ impl Relay {
         let Ok(Some(tenant)) = self.parts.directory.tenant(tenant).await else {
             return try_later();
         };
-        let profile = tenant.profile_for(recipient.domain());
+        let domain = recipient.domain();
+        let profile = tenant.profile_for(domain);
+        let facts = MessageFacts {
+            nta7516: tenant.nta7516,
+            ..MessageFacts::at(self.now())
+        };
         // An inquiry that cannot be made now is made again at the end of data.
-        let Ok((_, decision)) = self.consider(recipient.domain(), profile).await else {
+        let Ok((_, decision)) = self.consider_with(domain, profile, facts).await else {
             return recipient_ok();
         };
         match decision.route {

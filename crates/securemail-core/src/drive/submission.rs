@@ -92,7 +92,9 @@ impl Screened {
 impl Accepted {
     /// What the policy must know of it.
     pub(super) fn facts(&self) -> MessageFacts {
-        self.header.facts()
+        let mut facts = self.header.facts();
+        facts.nta7516.clone_from(&self.tenant.nta7516);
+        facts
     }
 
     /// How sure a route to `domain` must be.

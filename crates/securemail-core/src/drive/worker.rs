@@ -207,15 +207,19 @@ impl Relay {
             .await
             .map_err(|error| StoreError::Unavailable(error.into()))?;
         let domain = record.recipient.domain();
-        let profile = match (class, self.parts.directory.tenant(&key.tenant).await?) {
+        let tenant = self.parts.directory.tenant(&key.tenant).await?;
+        let mut facts = header.facts();
+        facts.round_began = self.now();
+        if let (ItemClass::Content, Some(tenant)) = (class, &tenant) {
+            facts.nta7516.clone_from(&tenant.nta7516);
+        }
+        let profile = match (class, tenant) {
             // Any authenticated session will do for a notice, as `notice_route` has it: a tenant that
             // demands DANE of messages must still be able to tell their recipients.
             (ItemClass::Notice | ItemClass::TlsReport, _) => crate::vocab::Profile::Basic,
             (_, Some(tenant)) => header.wished.profile(&tenant, domain),
             (_, None) => crate::vocab::Profile::default(),
         };
-        let mut facts = header.facts();
-        facts.round_began = self.now();
         let mut evidence = self.parts.inquirer.inquire(domain, profile, facts).await?;
         evidence.attempts.clone_from(&record.attempts);
         evidence.message.utf8_recipient = record.recipient.needs_utf8();

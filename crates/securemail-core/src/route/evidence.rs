@@ -7,7 +7,7 @@ use crate::backend::{
     CachedPolicy, DomainHistory, FailedFetch, FetchError, RecipientOutcome, SessionOutcome,
     VantageView,
 };
-use crate::vocab::{Answer, DnsName, Profile, Question, RecordKind, Reply, UnixTime};
+use crate::vocab::{Answer, DnsName, NtaSettings, Profile, Question, RecordKind, Reply, UnixTime};
 
 /// Answers that a domain with two hosts usually needs.
 const ANSWERS_USUAL: usize = 12;
@@ -101,6 +101,9 @@ pub struct MessageFacts {
     /// The sender demands REQUIRETLS (RFC 8689): proved hosts that promise it, or back to the sender.
     #[serde(default)]
     pub require_tls: bool,
+    /// The organisation asks for NTA 7516: mail to domains that take part goes as that norm has it.
+    #[serde(default)]
+    pub nta7516: Option<NtaSettings>,
     /// A notice to this recipient needs SMTPUTF8 as well, since its address does.
     #[serde(default)]
     pub utf8_recipient: bool,
@@ -136,6 +139,7 @@ impl MessageFacts {
             divert_on_downgrade: false,
             refusal: None,
             require_tls: false,
+            nta7516: None,
             utf8_recipient: false,
         }
     }

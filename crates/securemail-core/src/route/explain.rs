@@ -226,6 +226,8 @@ fn advice_for(finding: &Finding, domain: &str) -> Option<String> {
         Rule::S02 | Rule::S04 | Rule::S05 | Rule::H01 => {
             format!("signs the zone of {domain} (DNSSEC), or publishes an MTA-STS policy for it")
         }
+        Rule::Nta03 => format!("repairs the name servers of {domain}: TXT questions fail"),
+        Rule::Nta04 => format!("signs the zone of {domain} (DNSSEC), as NTA 7516 demands"),
         Rule::T02 | Rule::X07 => {
             format!("replaces the TLSA records of {subject} by usable ones, such as 3 1 1")
         }

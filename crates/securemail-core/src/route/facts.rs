@@ -10,6 +10,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::mta_sts::{StsMode, StsPolicy, announced_id};
+use super::partners::{self, Taking};
 use super::{Asked, Evidence, Rule};
 use crate::backend::{CachedPolicy, FailedFetch, FetchError};
 use crate::limits::{ADDRESSES_PER_HOST_MAX, ALIAS_HOPS_MAX, MX_HOSTS_MAX, STS_FETCH_AGAIN_SECS};
@@ -175,6 +176,8 @@ pub(super) struct MxFacts<'a> {
     pub(super) chain: Chain<'a>,
     /// What it says.
     pub(super) listing: Listing,
+    /// They are named by the domain's record of NTA 7516, and not by MX records.
+    pub(super) by_record: bool,
 }
 
 /// Mail exchangers, or why there are none.
@@ -203,8 +206,22 @@ pub(super) struct Hosts {
     pub(super) null: bool,
 }
 
-/// Reads the MX lookup.
+/// The mail servers of the domain: by its MX records, or by what stands in for them.
 pub(super) fn mx(evidence: &Evidence) -> Result<MxFacts<'_>, Question> {
+    if let Taking::Yes(part) = partners::taking(evidence)?
+        && !part.hosts.is_empty()
+    {
+        return Ok(MxFacts {
+            listing: listed(&part.hosts, evidence),
+            chain: part.chain,
+            by_record: true,
+        });
+    }
+    mx_records(evidence)
+}
+
+/// Reads the MX lookup.
+pub(super) fn mx_records(evidence: &Evidence) -> Result<MxFacts<'_>, Question> {
     let chain = walk(evidence, &evidence.domain, RecordKind::Mx)?;
     let listing = match (&chain.answer().outcome, chain.trouble) {
         (_, Some(trouble)) => Listing::Failed(trouble),
@@ -220,7 +237,11 @@ pub(super) fn mx(evidence: &Evidence) -> Result<MxFacts<'_>, Question> {
             None,
         ) => Listing::Failed(Trouble::Transient),
     };
-    Ok(MxFacts { chain, listing })
+    Ok(MxFacts {
+        chain,
+        listing,
+        by_record: false,
+    })
 }
 
 fn implicit(domain: &DnsName) -> Hosts {

@@ -8,6 +8,7 @@ use super::mta_sts::{StsMode, StsPolicy};
 use super::policy::views;
 use super::{
     Authority, Decision, DeferClass, Evidence, PeerProof, Route, Rule, Strength, VaultReason,
+    partners,
 };
 use crate::backend::{CachedPolicy, DomainHistory, HostHistory, Span};
 use crate::limits::MX_HOSTS_MAX;
@@ -55,9 +56,11 @@ pub fn learn(
     learn_decision(&mut history, evidence, decision, now);
     if let Some(proof) = proof {
         // What is enough for a strict profile is enough for a lax one.
-        history
-            .no_path
-            .retain(|profile, _| *profile > evidence.profile);
+        if !partners::decide(evidence) {
+            history
+                .no_path
+                .retain(|profile, _| *profile > evidence.profile);
+        }
         learn_proof(&mut history.hosts, proof, now);
         if evidence.message.require_tls {
             history.no_require_tls = None;
@@ -79,7 +82,7 @@ fn learn_decision(
         } => {
             history.absent = Some(seen_again(history.absent, now));
         }
-        // That no host fulfils REQUIRETLS says nothing about messages that do not demand it.
+        // That no host fulfils REQUIRETLS, or NTA 7516, says nothing about messages that do not demand it.
         Route::Defer {
             class: DeferClass::NoPath,
             ..
@@ -92,7 +95,7 @@ fn learn_decision(
         }
         | Route::Vault {
             reason: VaultReason::NoSecurePath,
-        } if !evidence.message.require_tls => {
+        } if !evidence.message.require_tls && !partners::decide(evidence) => {
             let known = history.no_path.get(&evidence.profile).copied();
             history
                 .no_path
@@ -128,10 +131,17 @@ fn learn_hosts_listed(
         return;
     };
     let secure = mx.chain.is_secure();
-    let facts::MxFacts { chain, listing } = mx;
+    let facts::MxFacts {
+        chain,
+        listing,
+        by_record,
+    } = mx;
     let Listing::Hosts(hosts) = listing else {
         return;
     };
+    if by_record {
+        return;
+    }
     if secure {
         history.mx_secure_at = Some(again_at(history.mx_secure_at, now));
     }

@@ -54,6 +54,8 @@ pub(super) struct Context<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) settings: &'a PolicySettings,
     pub(super) now: UnixTime,
+    /// How sure the way must be.
+    pub(super) profile: Profile,
     /// The MX answer is secure.
     pub(super) mx_secure: bool,
     /// The domain is its own host.
@@ -371,7 +373,7 @@ impl Context<'_> {
         findings: &mut Findings,
     ) -> Result<(), Obstacle> {
         let subject = Subject::Host(host.clone());
-        if self.evidence.profile == Profile::DaneOnly {
+        if self.profile == Profile::DaneOnly {
             findings.exclude(Rule::S05, &subject, "only DANE is allowed");
             return Err(self.or_fell(host, Obstacle::Unproved));
         }
@@ -416,7 +418,7 @@ impl Context<'_> {
         subject: &Subject,
         findings: &mut Findings,
     ) -> Result<bool, Obstacle> {
-        let least = match self.evidence.profile {
+        let least = match self.profile {
             Profile::Basic => Authority::Unsigned,
             Profile::Standard => Authority::Corroborated,
             Profile::Strict => Authority::Named,
@@ -440,7 +442,7 @@ impl Context<'_> {
 
     /// What it means if the certificate does not name the domain where it must.
     fn if_unnamed(&self) -> Obstacle {
-        match (self.fell, self.views, self.evidence.profile) {
+        match (self.fell, self.views, self.profile) {
             (true, _, _) => Obstacle::Fell,
             // Another look may agree; guessing would let one forged answer choose the vault.
             (false, Views::Differ, Profile::Standard) => Obstacle::Transient,

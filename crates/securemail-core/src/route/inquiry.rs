@@ -119,6 +119,10 @@ impl Inquiry {
         if let Err(question) = &sts {
             ask(asks, question.clone());
         }
+        // Beside the record of NTA 7516, where that is asked for: it may lead back to these.
+        if let Err(question) = facts::mx_records(&self.evidence) {
+            ask(asks, question);
+        }
         let mx = match facts::mx(&self.evidence) {
             Ok(mx) => mx,
             Err(question) => return ask(asks, question),

@@ -54,6 +54,7 @@ mod named;
 mod notice;
 mod nta7516;
 mod outcome;
+mod partners;
 mod peer;
 mod policy;
 mod published;
@@ -63,6 +64,7 @@ mod sessions;
 mod settings;
 mod x509;
 
+pub use crate::vocab::NtaSettings;
 pub use alarm::contradictions;
 pub use dane::{associated, unusable, usable};
 pub use decision::{Decision, DeferClass, Effect, Finding, Route, Subject, VaultReason};
@@ -76,7 +78,7 @@ pub use inquiry::{Ask, AskReply, Inquiry, Step, keepable};
 pub use mta_sts::{PolicyDefect, StsMode, StsPolicy, announced_id};
 pub use named::{NamedFault, NamedHost, NamedStep};
 pub use notice::{NoticeHop, NoticeRoute, notice_route, report_route};
-pub use nta7516::{NtaCheck, NtaFinding, NtaSettings, nta7516};
+pub use nta7516::{NtaCheck, NtaFinding, nta7516};
 pub use peer::{Matched, PeerAuthenticated, PeerProof, Trust, authenticate};
 pub use policy::StandardPolicy;
 pub use published::{

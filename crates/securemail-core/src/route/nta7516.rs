@@ -1,7 +1,7 @@
 //! What a domain says of itself under NTA 7516, the Dutch norm for mail in care, and whether its DNS bears it out.
 //!
 //! The text of the norm is not public in full. What is known of it from those who apply it stands here; the rest
-//! is for the settings, and nothing of it changes a route.
+//! is for the settings. What it makes of a route stands in `partners.rs`.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,26 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::{self, Listing, Missing, TlsaFacts, walk};
 use super::{Evidence, dane};
 use crate::limits::MX_HOSTS_MAX;
-use crate::vocab::{DnsName, Outcome, RecordKind, UnixTime, is_hidden};
-
-/// What the norm leaves open, as far as it is known here.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default)]
-pub struct NtaSettings {
-    /// The version that a record must bear.
-    pub version: String,
-    /// Clocks in the Netherlands run ahead of UTC by up to this; both count at the edges of a month.
-    pub ahead: Duration,
-}
-
-impl Default for NtaSettings {
-    fn default() -> Self {
-        Self {
-            version: "NTA7516-1".to_owned(),
-            ahead: Duration::from_secs(2 * 3600),
-        }
-    }
-}
+use crate::vocab::{DnsName, Mx, MxTarget, NtaSettings, Outcome, RecordKind, UnixTime, is_hidden};
 
 /// One check, with what was found.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -61,7 +42,7 @@ pub enum NtaCheck {
 
 /// A record, read.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Record {
+pub(super) struct Record {
     start: Option<String>,
     end: Option<String>,
     provider: Option<String>,
@@ -92,23 +73,16 @@ pub fn nta7516(
         (Outcome::Txt(records), None) => records,
         (_, None) => &[],
     };
-    let record = match announced(records, &settings.version) {
+    let announced = announced(records, &settings.version)
+        .and_then(|record| record.ok_or("no TXT record announces the norm"));
+    let record = match announced {
         Ok(record) => record,
         Err(why) => {
             say(NtaCheck::Announced, false, why.to_owned());
             return Ok(found);
         }
     };
-    let provider = record.provider.as_deref().unwrap_or("not named");
-    let provider = provider
-        .chars()
-        .filter(|c| !c.is_control() && !is_hidden(*c))
-        .take(100);
-    say(
-        NtaCheck::Announced,
-        true,
-        format!("provider: {}", provider.collect::<String>()),
-    );
+    say(NtaCheck::Announced, true, record.by_whom());
     let is_secure = texts.is_secure();
     let (holds, fact) = record.is_current(now, settings.ahead);
     say(NtaCheck::Current, holds, fact);
@@ -157,8 +131,8 @@ fn has_dane(evidence: &Evidence, host: &DnsName) -> Result<bool, Missing> {
     }
 }
 
-/// The one record that announces this version.
-fn announced(records: &[String], version: &str) -> Result<Record, &'static str> {
+/// The one record that announces this version, or why what announces it does not count.
+pub(super) fn announced(records: &[String], version: &str) -> Result<Option<Record>, &'static str> {
     let version_of = |text: &String| -> Option<String> {
         let (tag, value) = text.split(';').next()?.split_once('=')?;
         tag.trim()
@@ -169,7 +143,7 @@ fn announced(records: &[String], version: &str) -> Result<Record, &'static str> 
         .iter()
         .filter(|text| version_of(text).is_some_and(|v| v.eq_ignore_ascii_case(version)));
     match (announcing.next(), announcing.next()) {
-        (Some(text), None) => read(text).ok_or("the record is malformed"),
+        (Some(text), None) => read(text).map(Some).ok_or("the record is malformed"),
         (Some(_), Some(_)) => Err("several records announce the norm, so none counts"),
         (None, _) => {
             let is_draft =
@@ -177,7 +151,7 @@ fn announced(records: &[String], version: &str) -> Result<Record, &'static str> 
             if records.iter().any(is_draft) {
                 return Err("the record has the form of an old draft, which does not count");
             }
-            Err("no TXT record announces the norm")
+            Ok(None)
         }
     }
 }
@@ -219,8 +193,27 @@ fn month(text: &str) -> Option<String> {
 }
 
 impl Record {
+    /// The hosts that stand in for MX, as MX records.
+    pub(super) fn mail_servers(&self) -> Vec<Mx> {
+        let mx = |(preference, host): &(u16, DnsName)| Mx {
+            preference: *preference,
+            target: MxTarget::Host(host.clone()),
+        };
+        self.hosts.iter().map(mx).collect()
+    }
+
+    /// Who provides it, as the record says.
+    pub(super) fn by_whom(&self) -> String {
+        let provider = self.provider.as_deref().unwrap_or("not named");
+        let provider = provider
+            .chars()
+            .filter(|c| !c.is_control() && !is_hidden(*c))
+            .take(100);
+        format!("provider: {}", provider.collect::<String>())
+    }
+
     /// From the first day of its first month to the last of its last, here or in the Netherlands.
-    fn is_current(&self, now: UnixTime, ahead: Duration) -> (bool, String) {
+    pub(super) fn is_current(&self, now: UnixTime, ahead: Duration) -> (bool, String) {
         let (Some(start), Some(end)) = (&self.start, &self.end) else {
             return (false, "startdate or enddate is missing".to_owned());
         };

@@ -6,7 +6,8 @@ use super::decision::{Findings, Subject};
 use super::history::CONFIRMS_FOR;
 use super::host::Obstacle;
 use super::{
-    DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason, facts, history, sessions,
+    DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason, facts, history, partners,
+    sessions,
 };
 use crate::backend::Lack;
 use crate::vocab::{EnhancedStatus, UnixTime};
@@ -123,7 +124,11 @@ impl Ending<'_> {
         if !self.evidence.message.vault_possible {
             return self.without_vault(findings);
         }
-        let since = self.no_path_since();
+        // What is remembered was found out about another way than that of NTA 7516.
+        let since = match partners::decide(self.evidence) {
+            true => self.evidence.message.accepted,
+            false => self.no_path_since(),
+        };
         if self.now.since(since) >= self.settings.confirm_after {
             findings.note(Rule::G04, &domain, "confirmed");
             return Route::Vault {

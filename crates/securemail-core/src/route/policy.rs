@@ -8,6 +8,7 @@ use super::history;
 use super::host::{Admitted, Context, Obstacle, Views, trouble_in_words};
 use super::mta_sts::{StsMode, StsPolicy};
 use super::outcome::{self, Ending};
+use super::partners;
 use super::sessions::{self, Sessions};
 use super::{
     Authentication, Decision, DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason,
@@ -149,6 +150,9 @@ impl Judge<'_> {
 
     /// The hosts in order, each judged; or what happens because there are none to judge.
     pub(super) fn hosts(&self, findings: &mut Findings) -> Result<Vec<Judgement>, Route> {
+        if !self.evidence.message.vault_required {
+            self.part(findings)?;
+        }
         let mx =
             facts::mx(self.evidence).map_err(|_| self.mx_failed(Trouble::Transient, findings))?;
         let hosts = match &mx.listing {
@@ -242,6 +246,7 @@ impl Judge<'_> {
             evidence: self.evidence,
             settings: self.settings,
             now: self.now,
+            profile: partners::profile(self.evidence),
             mx_secure,
             implicit: hosts.implicit,
             expanded: mx.chain.name().clone(),
@@ -252,7 +257,8 @@ impl Judge<'_> {
                 self.settings.stable_for,
                 self.now,
             ),
-            sts,
+            // A policy is about MX hosts (RFC 8461, section 4.1), and says nothing of those that stand in.
+            sts: sts.filter(|_| !mx.by_record),
             views: views(self.evidence, &mx.chain),
         }
     }
@@ -260,6 +266,7 @@ impl Judge<'_> {
     fn note_listing(&self, mx: &MxFacts<'_>, hosts: &Hosts, findings: &mut Findings) {
         let domain = self.domain();
         let rule = match (hosts.implicit, mx.chain.is_secure()) {
+            _ if mx.by_record => Rule::Nta02,
             (false, true) => Rule::Mx01,
             (false, false) => Rule::Mx02,
             (true, true) => Rule::Mx09,
@@ -468,7 +475,7 @@ impl Judge<'_> {
         self.ending().without_vault(findings)
     }
 
-    fn ending(&self) -> Ending<'_> {
+    pub(super) fn ending(&self) -> Ending<'_> {
         Ending {
             evidence: self.evidence,
             settings: self.settings,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, Address, DnsName, ReversePath, TenantId};
+use super::{AccountId, Address, DnsName, NtaSettings, ReversePath, TenantId};
 
 /// The envelope of one message (RFC 5321, section 2.3.1).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -58,6 +58,9 @@ pub struct Tenant {
     pub lists: Vec<Address>,
     /// Forget the link once the notice was taken; a bounced notice then bounces the message.
     pub forget_link: bool,
+    /// Messages to domains that take part in NTA 7516 go as that norm has it.
+    #[serde(default)]
+    pub nta7516: Option<NtaSettings>,
     /// Wishes are read from the subject too, `[secure]`, and taken out of it.
     #[serde(default)]
     pub subject_tags: bool,

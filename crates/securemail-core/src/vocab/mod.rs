@@ -8,6 +8,7 @@ mod dns;
 mod envelope;
 mod id;
 mod name;
+mod nta7516;
 mod phone;
 mod reply;
 mod shown;
@@ -21,6 +22,7 @@ pub use dns::{Answer, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind
 pub use envelope::{Account, AccountKind, Credential, Envelope, Identity, Profile, Tenant};
 pub use id::{AccountId, DeliveryKey, IdError, KeyedHash, QueueId, TenantId, VaultId, VaultKey};
 pub use name::{DnsName, NameError};
+pub use nta7516::NtaSettings;
 pub use phone::{PhoneError, PhoneNumber};
 pub use reply::{EnhancedStatus, Reply};
 pub use shown::is_hidden;

@@ -378,6 +378,7 @@ pub(crate) fn tenant() -> Tenant {
         languages: vec!["en".to_owned()],
         lists: Vec::new(),
         forget_link: false,
+        nta7516: None,
         subject_tags: false,
         retention: 30 * DAY,
         grace: 7 * DAY,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use securemail_core::backend::Directory;
 use securemail_core::vocab::{
-    Account, AccountId, AccountKind, Address, Credential, Identity, PhoneNumber, Profile, Tenant,
+    Account, AccountId, AccountKind, Address, Credential, Identity, NtaSettings, PhoneNumber,
+    Profile, Tenant,
 };
 
 use super::{Harness, tenant};
@@ -122,6 +123,7 @@ fn acme(name: &str) -> Tenant {
         languages: vec!["nl".to_owned()],
         lists: vec!["all@example.org".parse().expect("an address")],
         forget_link: false,
+        nta7516: Some(NtaSettings::default()),
         subject_tags: false,
         retention: Duration::from_secs(30 * 86_400),
         grace: Duration::from_secs(7 * 86_400),

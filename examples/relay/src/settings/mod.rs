@@ -313,6 +313,12 @@ pub struct TenantSection {
     pub return_route: Option<ReturnRouteSection>,
     #[serde(default)]
     pub forget_link: bool,
+    /// Mail to domains that take part in NTA 7516 goes as that norm has it.
+    #[serde(default)]
+    pub nta7516: bool,
+    /// The version that their records bear.
+    #[serde(default)]
+    pub nta7516_version: Option<String>,
     /// What is kept of each hand-over to prove it.
     #[serde(default)]
     pub evidence: Evidence,

@@ -37,6 +37,19 @@ fn exit_code_says_how_mail_would_go() {
 }
 
 #[test]
+fn a_domain_that_takes_part_in_nta_7516_is_reached_by_the_norm_alone() {
+    for (words, expected, rule) in [
+        (&["check", "nta.test", "--nta7516"][..], DIRECT, "NTA-02"),
+        (&["check", "nta.test", "--connect"], VAULT, "MX-01"),
+    ] {
+        let output = command(words);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(expected), "{said}");
+        assert!(said.contains(rule), "{said}");
+    }
+}
+
+#[test]
 fn evidence_and_decision_come_as_json() {
     let output = command(&["check", "dane.test", "--json"]);
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -1,7 +1,7 @@
 //! Mail servers of other makers: a good one takes the message, a broken one gets nothing.
 
 use super::held::{accepted_as, waits, wake};
-use super::relay::{Relay, command, contains, eventually, mail_with, replies};
+use super::relay::{Relay, Start, command, contains, eventually, mail_with, replies};
 
 const HELD: i32 = 30;
 
@@ -54,4 +54,22 @@ fn message_for_a_host_that_says_later_is_kept() {
     eventually("a second attempt", || waits(&relay, &queue) == 2);
     assert!(mail_with(&relay.lab, "aiosmtpd.test", subject).is_none());
     assert!(!contains(relay.log().as_bytes(), "later@"));
+}
+
+#[test]
+fn a_domain_that_takes_part_in_nta_7516_gets_mail_at_the_host_of_its_record() {
+    let without = Relay::start();
+    let held = "Subject: without the norm";
+    without.accepted(&["somebody@nta.test"], &["--header", held]);
+    let mut asks = Relay::start_with(&Start {
+        tenant: "nta7516 = true",
+        ..Start::default()
+    });
+    let subject = "Subject: by the norm";
+    asks.accepted(&["somebody@nta.test"], &["--header", subject]);
+    asks.arrived("nta.test", subject);
+    assert!(
+        mail_with(&asks.lab, "nta.test", held).is_none(),
+        "its MX host has no TLS"
+    );
 }

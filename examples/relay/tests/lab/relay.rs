@@ -32,6 +32,8 @@ pub(crate) struct Start<'a> {
     pub(crate) hostname: Option<&'a str>,
     /// More lines for `[limits]`.
     pub(crate) limits: &'a str,
+    /// More lines for `[[tenant]]`.
+    pub(crate) tenant: &'a str,
     /// `[portal]`, where it is not the relay itself without a proxy.
     pub(crate) portal: Option<&'a str>,
     /// `[sms]`, where codes do not go to the terminal.
@@ -298,12 +300,14 @@ fn tenant(lab: &Lab, start: &Start<'_>) -> String {
         lab.dkim_key("lab-rsa").unwrap(),
         lab.dkim_key("lab-ed").unwrap(),
     );
+    let more = start.tenant;
     let mut settings = format!(
         r#"
 [[tenant]]
 name = "clinic"
 display_name = "Kliniek Zuid"
 domains = ["sender.test"]
+{more}
 [[tenant.account]]
 username = "clinic"
 password = "sha256:{PASSWORD_SHA256}"
