@@ -7,7 +7,7 @@ use securemail_core::backend::{
     DomainHistory, DomainMemory, HostHistory, RecipientOutcome, SessionOutcome,
 };
 use securemail_core::ledger::{EventName, Fact};
-use securemail_core::route::{PeerFailure, Route};
+use securemail_core::route::{Explanation, PeerFailure, Route};
 use securemail_core::vocab::sha256;
 use securemail_testkit::scripted::HostScript;
 use sha2::{Digest, Sha256};
@@ -273,4 +273,41 @@ fn digest(octets: &[u8]) -> String {
 
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// The words of a mail of ours, its lines joined.
+fn words(mail: &str) -> String {
+    let message = mail_parser::MessageParser::new()
+        .parse(mail.as_bytes())
+        .unwrap();
+    let text = message.body_text(0).unwrap();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn what_check_says_of_a_domain_stands_in_the_event_and_in_the_mail_to_the_sender() {
+    let world = world_of_all_outcomes().await;
+    let mails: Vec<String> = world.mails_home().iter().map(|mail| words(mail)).collect();
+    let mut told = 0;
+    for event in world.logged(EventName::Decision).await {
+        let decided = event.decided().unwrap();
+        // What `check` prints, from the same facts.
+        let check = Explanation::new(&decided.evidence, &decided.decision, &[]).sentence;
+        assert_eq!(event.fact(Fact::Reason), Some(check.as_str()));
+        let is_end = matches!(
+            decided.decision.route,
+            Route::Bounce { .. } | Route::Vault { .. }
+        );
+        if is_end {
+            assert!(
+                mails.iter().any(|mail| mail.contains(&check)),
+                "{check}\n{mails:#?}"
+            );
+            told += 1;
+        }
+    }
+    assert!(told >= 3, "{told}");
+    // That a message waits is told too, with the sentence of that decision.
+    let waits = mails.iter().filter(|mail| mail.contains("is held until"));
+    assert!(waits.count() > 0, "{mails:#?}");
 }

@@ -20,6 +20,7 @@ const NOW: UnixTime = UnixTime::from_secs(1_795_255_200);
 const UNTIL: UnixTime = UnixTime::from_secs(1_795_255_200 + 30 * 86_400);
 const HOST: &str = "mail.gemeente.example";
 const VALID: Duration = Duration::from_secs(600);
+const WHY: &str = "Mail for rcpt.example goes into the vault, because no safe way was found.";
 const LANGUAGES: [Language; 2] = [Language::Dutch, Language::English];
 
 /// What a letter is made of.
@@ -97,6 +98,7 @@ impl Facts {
             SenderNews::PhoneMissing {
                 form: &self.link,
                 recipients: &self.recipients,
+                why: WHY,
                 kept_until: UNTIL,
             },
             SenderNews::Locked {
@@ -132,6 +134,7 @@ impl Facts {
             address: &self.to,
             action: DsnAction::Delayed { until: UNTIL },
             reason: DsnReason::Waiting,
+            why: Some(WHY),
             status: EnhancedStatus::new(4, 4, 1),
             host: Some(&self.host),
             reply: Some(&reply),
@@ -360,6 +363,7 @@ fn a_dsn_has_the_fields_of_rfc_3464_and_no_message() {
             address: &facts.to,
             action: DsnAction::Failed,
             reason: DsnReason::RecipientUnknown,
+            why: Some(WHY),
             status: EnhancedStatus::new(5, 1, 1),
             host: Some(&facts.host),
             reply: Some(&reply),
@@ -369,6 +373,7 @@ fn a_dsn_has_the_fields_of_rfc_3464_and_no_message() {
             address: &facts.recipients[0].0,
             action: DsnAction::Relayed,
             reason: DsnReason::Sent,
+            why: Some(WHY),
             status: EnhancedStatus::new(2, 0, 0),
             host: None,
             reply: None,
@@ -433,6 +438,7 @@ fn status_part(to: &str, about: &str) -> (String, String) {
         address: &about,
         action: DsnAction::Failed,
         reason: DsnReason::AddressLetters,
+        why: Some(WHY),
         status: EnhancedStatus::new(5, 6, 7),
         host: None,
         reply: None,

@@ -18,6 +18,8 @@ pub(super) struct News {
     pub action: DsnAction,
     pub reason: DsnReason,
     pub status: EnhancedStatus,
+    /// The sentence of the decision.
+    pub why: String,
 }
 
 impl Relay {
@@ -45,6 +47,7 @@ impl Relay {
                 last.and_then(|attempt| attempt.recipient.as_ref()),
             ),
             status: status_of(decision),
+            why: decision.sentence(),
         };
         let committed = self.commit_dsn(header, delivery, sender, &news).await?;
         events.extend(self.on_sender_informed(delivery, "given back"));
@@ -82,6 +85,7 @@ impl Relay {
             address: &delivery.record.recipient,
             action: news.action,
             reason: news.reason,
+            why: Some(&news.why),
             status: news.status,
             host: last.map(|attempt| &attempt.host),
             reply: last.and_then(|attempt| refused_with(attempt.recipient.as_ref())),

@@ -50,6 +50,7 @@ impl Relay {
             // It is diverted with its mark, never in silence.
             content: delivery.record.marked(content),
             reason: mail::reason(reason_of(decision), language).to_owned(),
+            why: decision.sentence(),
             phone,
             language: language.to_string(),
             tenant,

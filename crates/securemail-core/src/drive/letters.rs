@@ -100,6 +100,7 @@ impl Relay {
                 .mail(&SenderNews::PhoneMissing {
                     form: &link_of(tell)?,
                     recipients: &[(facts.recipient.clone(), Progress::PhoneMissing)],
+                    why: &facts.why,
                     kept_until: facts.number_until,
                 }),
             TellKind::Locked => mail.mail(&SenderNews::Locked {
@@ -130,6 +131,7 @@ impl Relay {
             address: &tell.facts.recipient,
             action: DsnAction::Failed,
             reason,
+            why: Some(&tell.facts.why),
             status: EnhancedStatus::new(5, 4, 7),
             host: None,
             reply: None,

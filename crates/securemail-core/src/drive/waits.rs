@@ -90,6 +90,7 @@ impl Relay {
             action: DsnAction::Delayed { until },
             reason,
             status,
+            why: decision.sentence(),
         };
         match self.commit_dsn(header, delivery, sender, &news).await {
             Ok(_) => {

@@ -30,6 +30,8 @@ pub struct DsnRecipient<'a> {
     pub action: DsnAction,
     /// Why.
     pub reason: DsnReason,
+    /// Where it was to go and why, in the sentence that the event of the decision bears too.
+    pub why: Option<&'a str>,
     /// The status code (RFC 3463).
     pub status: EnhancedStatus,
     /// The host that answered, if one did.
@@ -200,6 +202,7 @@ impl DsnRecipient<'_> {
                 Language::English => format!("We keep trying until {until}."),
             });
         }
+        sentences.extend(self.why.map(|why| found_by_us(why, language)));
         if let Some(reply) = self.reply {
             let said = language.choose(
                 "De mailserver van de ontvanger zei",
@@ -242,6 +245,14 @@ impl DsnRecipient<'_> {
         if let DsnAction::Delayed { until } = self.action {
             mail.status_field("Will-Retry-Until", &until.rfc5322());
         }
+    }
+}
+
+/// The sentence of a decision, as `check` prints it.
+pub(super) fn found_by_us(why: &str, language: Language) -> String {
+    match language {
+        Language::Dutch => format!("Wat onze controle vond (in het Engels): {why}"),
+        Language::English => format!("What our check found: {why}"),
     }
 }
 

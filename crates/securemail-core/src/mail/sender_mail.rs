@@ -1,6 +1,7 @@
 //! Mail to the sender of a message: a telephone number is missing, a message is locked, a notice bounced.
 
 use super::compose::{Block, Letter};
+use super::dsn::found_by_us;
 use super::{ContentFree, Head, Language, Link, Reference};
 use crate::vocab::{Address, EnhancedStatus, UnixTime};
 
@@ -35,6 +36,8 @@ pub enum SenderNews<'a> {
         form: &'a Link,
         /// All recipients of the message.
         recipients: &'a [(Address, Progress)],
+        /// Why it did not go directly, in the sentence that the event of the decision bears too.
+        why: &'a str,
         /// How long the message is kept.
         kept_until: UnixTime,
     },
@@ -81,18 +84,20 @@ impl SenderMail<'_> {
                 SenderNews::PhoneMissing {
                     form,
                     recipients,
+                    why,
                     kept_until,
                 },
                 Language::Dutch,
-            ) => self.phone_missing_nl(form, recipients, *kept_until),
+            ) => self.phone_missing_nl(form, recipients, why, *kept_until),
             (
                 SenderNews::PhoneMissing {
                     form,
                     recipients,
+                    why,
                     kept_until,
                 },
                 Language::English,
-            ) => self.phone_missing_en(form, recipients, *kept_until),
+            ) => self.phone_missing_en(form, recipients, why, *kept_until),
             (
                 SenderNews::Locked {
                     release,
@@ -112,6 +117,7 @@ impl SenderMail<'_> {
         &self,
         form: &'b Link,
         recipients: &[(Address, Progress)],
+        why: &str,
         kept_until: UnixTime,
     ) -> Letter<'b> {
         let whom = whom(recipients, "ontvangers");
@@ -121,6 +127,7 @@ impl SenderMail<'_> {
                 self.head.language.moment(self.received)
             )),
             Block::Items(progress_items(recipients, self.head.language)),
+            Block::Text(found_by_us(why, self.head.language)),
             Block::Button {
                 label: "Nummer invullen",
                 link: form,
@@ -141,6 +148,7 @@ impl SenderMail<'_> {
         &self,
         form: &'b Link,
         recipients: &[(Address, Progress)],
+        why: &str,
         kept_until: UnixTime,
     ) -> Letter<'b> {
         let whom = whom(recipients, "recipients");
@@ -150,6 +158,7 @@ impl SenderMail<'_> {
                 self.head.language.moment(self.received)
             )),
             Block::Items(progress_items(recipients, self.head.language)),
+            Block::Text(found_by_us(why, self.head.language)),
             Block::Button {
                 label: "Enter the number",
                 link: form,

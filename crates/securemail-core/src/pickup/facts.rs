@@ -26,6 +26,9 @@ pub struct Facts {
     pub recipient: Address,
     /// Why it did not go directly, in one sentence without anything of the message.
     pub reason: String,
+    /// The same for the sender, in the sentence that the event of the decision bears too.
+    #[serde(default)]
+    pub why: String,
     /// The language that the recipient is written in: `nl`, `en`.
     pub language: String,
     /// When it came.

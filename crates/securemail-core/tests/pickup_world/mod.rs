@@ -254,6 +254,7 @@ pub(crate) fn deposit(queue: u8, phone: Option<&str>) -> Deposit {
         recipient: "piet@example.nl".parse().unwrap(),
         content: Arc::new(MemoryContent::new(MAIL.into())),
         reason: "De mailserver van example.nl kan zich niet bewijzen.".to_owned(),
+        why: "Mail for example.nl goes into the vault, because no safe way was found.".to_owned(),
         phone: phone.map(|phone| phone.parse().unwrap()),
         language: "nl".to_owned(),
     }

@@ -33,6 +33,8 @@ pub struct Deposit {
     pub content: Arc<dyn Content>,
     /// Why it does not go directly, in one sentence without anything of the message.
     pub reason: String,
+    /// The same for the sender: the sentence of the decision.
+    pub why: String,
     /// Where codes go, if that is known.
     pub phone: Option<PhoneNumber>,
     /// The language that the recipient is written in.
@@ -115,6 +117,7 @@ impl PickupService {
             sender: deposit.sender.clone(),
             recipient: deposit.recipient.clone(),
             reason: deposit.reason.clone(),
+            why: deposit.why.clone(),
             language: deposit.language.clone(),
             deposited: now,
             expires: now.plus(tenant.retention.min(longest)),
