@@ -544,6 +544,8 @@ fn message() -> impl Strategy<Value = MessageFacts> {
             divert_on_downgrade,
             refusal,
             require_tls,
+            // `partners.rs` asks for it.
+            nta7516: None,
             utf8_recipient,
         }
     })

@@ -6,5 +6,6 @@ mod forged;
 mod found;
 mod invariants;
 mod oracle;
+mod partners;
 mod pki;
 mod texts;
