@@ -79,7 +79,7 @@ fn tried(
     removal: &Removal,
     limit: Duration,
 ) -> Result<Option<Vec<(String, Ended)>>, Failure> {
-    scratch.apply(removal)?;
+    let text = scratch.apply(removal)?;
     let ended = match trial::build(scratch, &removal.package, &removal.target) {
         Ok(Built::Program(program)) => run_each(&program, removal, limit).map(Some),
         Ok(Built::Refused(said)) => {
@@ -88,7 +88,7 @@ fn tried(
         }
         Err(failure) => Err(failure),
     };
-    scratch.restore(removal)?;
+    scratch.restore(removal, &text)?;
     ended
 }
 

@@ -78,8 +78,8 @@ impl Scratch {
         Ok(())
     }
 
-    /// Takes one defence away.
-    pub(super) fn apply(&self, removal: &Removal) -> Result<(), Failure> {
+    /// Takes one defence away; gives back what stood there.
+    pub(super) fn apply(&self, removal: &Removal) -> Result<String, Failure> {
         let path = self.tree.join(&removal.file);
         let text = fs::read_to_string(&path).map_err(Failure::doing(&removal.file))?;
         let Some(without) = removal.applied(&text) else {
@@ -87,11 +87,13 @@ impl Scratch {
             let words = words.replacen("{}", &removal.row, 1);
             return Err(Failure::new(words.replacen("{}", &removal.file, 1)));
         };
-        fs::write(&path, without).map_err(Failure::doing(&removal.file))
+        fs::write(&path, without).map_err(Failure::doing(&removal.file))?;
+        Ok(text)
     }
 
-    /// Puts it back.
-    pub(super) fn restore(&self, removal: &Removal) -> Result<(), Failure> {
-        self.bring(&removal.file)
+    /// Puts back what stood there, and not what stands in the project by now.
+    pub(super) fn restore(&self, removal: &Removal, text: &str) -> Result<(), Failure> {
+        let path = self.tree.join(&removal.file);
+        fs::write(path, text).map_err(Failure::doing(&removal.file))
     }
 }
