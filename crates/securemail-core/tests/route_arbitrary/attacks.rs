@@ -11,9 +11,13 @@ use securemail_core::backend::{CachedPolicy, FetchError, SessionOutcome};
 use securemail_core::route::{
     AttemptEvidence, Decision, DeferClass, PeerFailure, Route, VaultReason,
 };
-use securemail_core::vocab::{Answer, LookupFailure, Outcome, RecordKind, Security, UnixTime};
+use securemail_core::vocab::{
+    Answer, LookupFailure, Mx, MxTarget, Outcome, RecordKind, Security, Tlsa, UnixTime,
+};
 
-use super::evidence::{Case, DOMAIN, case, fetch_error, name, question, questions, unproved};
+use super::evidence::{
+    Case, DOMAIN, HOSTS, PUBLIC, case, fetch_error, name, question, questions, unproved,
+};
 use super::invariants::{config, delivers};
 use super::oracle::Sts;
 use super::texts::ANNOUNCEMENTS;
@@ -42,7 +46,7 @@ enum Attack {
     BreakOtherwise(Index, SessionOutcome),
 }
 
-fn attack() -> impl Strategy<Value = Attack> {
+fn attack() -> BoxedStrategy<Attack> {
     let failure = select(
         &[
             LookupFailure::Bogus,
@@ -70,6 +74,7 @@ fn attack() -> impl Strategy<Value = Attack> {
         2 => (any::<Index>(), session()).prop_map(|(at, how)| Attack::BreakSession(at, how)),
         2 => (any::<Index>(), session()).prop_map(|(at, how)| Attack::BreakOtherwise(at, how)),
     ]
+    .boxed()
 }
 
 impl Attack {
@@ -230,15 +235,58 @@ fn admitted(before: &Case, after: &Case) -> Option<Admitted> {
     (is_out_of_sight || is_denied_now).then_some(Admitted::PolicyOutOfSight)
 }
 
-fn attacked() -> impl Strategy<Value = (Case, Case, Vec<Attack>)> {
-    (case(), prop::collection::vec(attack(), 1..4)).prop_map(|(case, attacks)| {
-        let before = in_one_zone(case);
-        let mut after = before.clone();
-        for attack in &attacks {
-            attack.on(&mut after);
-        }
-        (before, after, attacks)
-    })
+/// The one host of the domain publishes a key, and the session with it ended without its proof; whatever
+/// else is known stays.
+fn publish_and_fail(case: &mut Case, outcome: SessionOutcome) {
+    let host = HOSTS[0];
+    let owner = format!("_{}._tcp.{host}", case.evidence.port);
+    let list = Outcome::Mx(vec![Mx {
+        preference: 10,
+        target: MxTarget::Host(name(host)),
+    }]);
+    let address = || Outcome::Addresses(vec![PUBLIC[0].parse().unwrap()]);
+    let record = Outcome::Tlsa(vec![Tlsa {
+        usage: 3,
+        selector: 1,
+        matching: 1,
+        data: vec![7; 32],
+    }]);
+    let answers = [
+        (DOMAIN, RecordKind::Mx, list),
+        (host, RecordKind::A, address()),
+        (host, RecordKind::Aaaa, address()),
+        (&owner, RecordKind::Tlsa, record),
+    ];
+    for (owner, kind, outcome) in answers {
+        let answer = Answer::new(outcome, Security::Secure, UnixTime::MAX);
+        case.answer(&question(owner, kind), &answer);
+    }
+    case.evidence.domain = name(DOMAIN);
+    case.evidence.message.refusal = None;
+    case.evidence.attempts = vec![AttemptEvidence {
+        host: name(host),
+        at: case.now.max(case.evidence.message.round_began),
+        outcome,
+        recipient: None,
+    }];
+}
+
+fn attacked() -> BoxedStrategy<(Case, Case, Vec<Attack>)> {
+    let attacks = prop::collection::vec(attack(), 1..4);
+    let is_unmet = prop::bool::weighted(0.3);
+    (case(), is_unmet, unproved(), attacks)
+        .prop_map(|(case, is_unmet, outcome, attacks)| {
+            let mut before = in_one_zone(case);
+            if is_unmet {
+                publish_and_fail(&mut before, outcome);
+            }
+            let mut after = before.clone();
+            for attack in &attacks {
+                attack.on(&mut after);
+            }
+            (before, after, attacks)
+        })
+        .boxed()
 }
 
 const fn is_suspicious(decision: &Decision) -> bool {

@@ -97,12 +97,12 @@ pub(crate) fn questions(port: u16) -> Vec<Question> {
 }
 
 /// Any evidence, with settings and a time.
-pub(crate) fn case() -> impl Strategy<Value = Case> {
+pub(crate) fn case() -> BoxedStrategy<Case> {
     let port = prop_oneof![9 => Just(25u16), 1 => Just(2525)];
     let mostly = || prop_oneof![Just(Security::Secure), Just(Security::Insecure)];
     (port, mostly(), mostly())
         .prop_flat_map(|(port, domain_is, hosts_are)| {
-            let memory = (sts(), prop::option::of(history()), attempts());
+            let memory = (sts(), prop::option::of(history()).boxed(), attempts());
             (
                 (Just(port), domain(), profile()),
                 dns(port, domain_is, hosts_are),
@@ -129,6 +129,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
                 }
             },
         )
+        .boxed()
 }
 
 fn domain() -> impl Strategy<Value = DnsName> {
@@ -173,7 +174,7 @@ fn now() -> impl Strategy<Value = UnixTime> {
 
 /// Most questions are answered once, some never, some twice and differently; in any order. The zone of
 /// the domain, and those of its hosts, are mostly signed or mostly not.
-fn dns(port: u16, domain_is: Security, hosts_are: Security) -> impl Strategy<Value = Vec<Asked>> {
+fn dns(port: u16, domain_is: Security, hosts_are: Security) -> BoxedStrategy<Vec<Asked>> {
     let asked = move |question: Question| {
         let mostly = match question.kind {
             RecordKind::Mx | RecordKind::Txt => domain_is,
@@ -192,9 +193,10 @@ fn dns(port: u16, domain_is: Security, hosts_are: Security) -> impl Strategy<Val
     (once, prop::collection::vec(twice, 0..2))
         .prop_map(|(once, twice)| once.into_iter().flatten().chain(twice).collect::<Vec<_>>())
         .prop_shuffle()
+        .boxed()
 }
 
-fn answer(kind: RecordKind, mostly: Security) -> impl Strategy<Value = Answer> {
+fn answer(kind: RecordKind, mostly: Security) -> BoxedStrategy<Answer> {
     let fitting = outcome(kind);
     let any = prop_oneof![
         outcome(RecordKind::Mx),
@@ -203,30 +205,30 @@ fn answer(kind: RecordKind, mostly: Security) -> impl Strategy<Value = Answer> {
         outcome(RecordKind::Txt),
     ];
     let outcome = prop_oneof![
-        40 => fitting,
+        80 => fitting,
         1 => any,
         2 => failure().prop_map(Outcome::Failed),
     ];
     let security = prop_oneof![
-        30 => Just(mostly),
+        60 => Just(mostly),
         3 => Just(Security::Secure),
         3 => Just(Security::Insecure),
         1 => Just(Security::Bogus),
         1 => Just(Security::Indeterminate),
     ];
     let errors = prop_oneof![
-        40 => Just(None),
+        80 => Just(None),
         1 => select(&[3u16, 19][..]).prop_map(Some),
         1 => select(&[4u16, 15, 16, 17, 18, 22][..]).prop_map(Some),
     ];
-    (outcome, security, moment(), errors, 0u8..3).prop_map(
-        |(outcome, security, expires, error, validators)| {
+    (outcome, security, moment(), errors, 0u8..3)
+        .prop_map(|(outcome, security, expires, error, validators)| {
             let mut answer = Answer::new(outcome, security, expires);
             answer.extended_errors.extend(error);
             answer.validators = validators;
             answer
-        },
-    )
+        })
+        .boxed()
 }
 
 pub(crate) fn failure() -> impl Strategy<Value = LookupFailure> {
@@ -297,26 +299,28 @@ fn address() -> impl Strategy<Value = IpAddr> {
 }
 
 /// Records for the honest certificate, for none, and such as nobody can use.
-fn tlsa() -> impl Strategy<Value = Tlsa> {
+fn tlsa() -> BoxedStrategy<Tlsa> {
     let usage = prop_oneof![6 => Just(3u8), 2 => Just(2), 2 => select(&[0u8, 1, 4, 255][..])];
     let selector = prop_oneof![9 => 0u8..2, 1 => Just(2u8)];
     let matching = prop_oneof![9 => 0u8..3, 1 => Just(3u8)];
-    (usage, selector, matching, 0u8..8).prop_map(|(usage, selector, matching, data)| {
-        let honest = PKI.honest.association(selector, matching);
-        let data = match data {
-            0..=3 => honest,
-            4 => vec![7; honest.len()],
-            5 => honest.into_iter().skip(1).collect(),
-            6 => Vec::new(),
-            _ => vec![7; 32],
-        };
-        Tlsa {
-            usage,
-            selector,
-            matching,
-            data,
-        }
-    })
+    (usage, selector, matching, 0u8..8)
+        .prop_map(|(usage, selector, matching, data)| {
+            let honest = PKI.honest.association(selector, matching);
+            let data = match data {
+                0..=3 => honest,
+                4 => vec![7; honest.len()],
+                5 => honest.into_iter().skip(1).collect(),
+                6 => Vec::new(),
+                _ => vec![7; 32],
+            };
+            Tlsa {
+                usage,
+                selector,
+                matching,
+                data,
+            }
+        })
+        .boxed()
 }
 
 /// What one other place sees: the same, or anything.
@@ -327,8 +331,10 @@ enum View {
 }
 
 fn views() -> impl Strategy<Value = Vec<View>> {
+    let failed = failure().prop_map(|why| View::Other(Answer::failed(why, UnixTime::MAX)));
     let view = prop_oneof![
         8 => Just(View::Same),
+        1 => failed,
         1 => answer(RecordKind::Mx, Security::Insecure).prop_map(View::Other),
     ];
     prop::collection::vec(view, 0..3)
@@ -374,7 +380,7 @@ pub(crate) fn fetch_error() -> impl Strategy<Value = FetchError> {
     ]
 }
 
-fn sts() -> impl Strategy<Value = StsEvidence> {
+fn sts() -> BoxedStrategy<StsEvidence> {
     let fetched = prop_oneof![
         3 => policy().prop_map(Ok),
         1 => fetch_error().prop_map(Err),
@@ -389,13 +395,14 @@ fn sts() -> impl Strategy<Value = StsEvidence> {
             fetched,
             confirmed,
         })
+        .boxed()
 }
 
 fn span() -> impl Strategy<Value = Span> {
     (moment(), moment()).prop_map(|(since, last)| Span { since, last })
 }
 
-fn history() -> impl Strategy<Value = DomainHistory> {
+fn history() -> BoxedStrategy<DomainHistory> {
     let host = (select(&HOSTS[..]), 0u8..=4, 0u8..=4, moment(), moment()).prop_map(
         |(host, authority, authentication, best_at, seen)| HostHistory {
             host: name(host),
@@ -446,9 +453,10 @@ fn history() -> impl Strategy<Value = DomainHistory> {
                 }
             },
         )
+        .boxed()
 }
 
-fn reply() -> impl Strategy<Value = Reply> {
+fn reply() -> BoxedStrategy<Reply> {
     let status = (4u8..6, 1u16..8, 0u16..12)
         .prop_map(|(class, subject, detail)| EnhancedStatus::new(class, subject, detail));
     let status = prop_oneof![
@@ -457,6 +465,7 @@ fn reply() -> impl Strategy<Value = Reply> {
     ];
     (select(&[250u16, 354, 421, 450, 550, 554][..]), status)
         .prop_map(|(code, status)| Reply::new(code, status, "said"))
+        .boxed()
 }
 
 fn peer_failure() -> impl Strategy<Value = PeerFailure> {
@@ -472,7 +481,7 @@ fn peer_failure() -> impl Strategy<Value = PeerFailure> {
 }
 
 /// How a session ends that proves no peer; anybody on the way can make it end so.
-pub(crate) fn unproved() -> impl Strategy<Value = SessionOutcome> {
+pub(crate) fn unproved() -> BoxedStrategy<SessionOutcome> {
     prop_oneof![
         peer_failure().prop_map(SessionOutcome::NotAuthenticated),
         prop::option::of(reply()).prop_map(SessionOutcome::NoStartTls),
@@ -480,6 +489,7 @@ pub(crate) fn unproved() -> impl Strategy<Value = SessionOutcome> {
         Just(SessionOutcome::TlsFailed("alert".to_owned())),
         Just(SessionOutcome::Unreachable("timeout".to_owned())),
     ]
+    .boxed()
 }
 
 fn session() -> impl Strategy<Value = SessionOutcome> {
@@ -507,23 +517,33 @@ fn recipient() -> impl Strategy<Value = RecipientOutcome> {
     ]
 }
 
-fn attempts() -> impl Strategy<Value = Vec<AttemptEvidence>> {
-    let recipient = prop::option::weighted(0.3, recipient());
-    let attempt = (select(&HOSTS[..]), moment(), session(), recipient).prop_map(
-        |(host, at, outcome, recipient)| AttemptEvidence {
-            host: name(host),
-            at,
-            outcome,
-            recipient,
-        },
-    );
+fn attempts() -> BoxedStrategy<Vec<AttemptEvidence>> {
+    type Said = BoxedStrategy<Option<RecipientOutcome>>;
+    let attempt = |outcome: BoxedStrategy<SessionOutcome>, said: Said| {
+        (select(&HOSTS[..]), moment(), outcome, said).prop_map(|(host, at, outcome, recipient)| {
+            AttemptEvidence {
+                host: name(host),
+                at,
+                outcome,
+                recipient,
+            }
+        })
+    };
+    let any = prop::option::weighted(0.3, recipient()).boxed();
+    let completed = Just(SessionOutcome::Completed).boxed();
+    let later = Reply::new(451, None, "later");
+    let later = Just(Some(RecipientOutcome::Deferred(later)));
+    let said = prop_oneof![2 => later, 1 => recipient().prop_map(Some)].boxed();
     prop_oneof![
-        1 => Just(Vec::new()),
-        1 => prop::collection::vec(attempt, 0..4),
+        4 => Just(Vec::new()),
+        4 => prop::collection::vec(attempt(session().boxed(), any), 0..4),
+        2 => prop::collection::vec(attempt(unproved(), Just(None).boxed()), 1..4),
+        1 => prop::collection::vec(attempt(completed, said), 1..4),
     ]
+    .boxed()
 }
 
-fn message() -> impl Strategy<Value = MessageFacts> {
+fn message() -> BoxedStrategy<MessageFacts> {
     let flags = (
         prop::bool::weighted(0.05),
         any::<bool>(),
@@ -532,36 +552,40 @@ fn message() -> impl Strategy<Value = MessageFacts> {
         any::<bool>(),
     );
     let refusal = prop::option::weighted(0.03, reply());
-    (moment(), any::<u64>(), flags, refusal).prop_map(|(round_began, size, flags, refusal)| {
-        let (vault_required, vault_possible, divert_on_downgrade, require_tls, utf8_recipient) =
-            flags;
-        MessageFacts {
-            accepted: ACCEPTED,
-            round_began,
-            size,
-            vault_required,
-            vault_possible,
-            divert_on_downgrade,
-            refusal,
-            require_tls,
-            // `partners.rs` asks for it.
-            nta7516: None,
-            utf8_recipient,
-        }
-    })
+    let round_began =
+        prop_oneof![3 => Just(ACCEPTED.minus(Duration::from_secs(7200))), 1 => moment()];
+    (round_began, any::<u64>(), flags, refusal)
+        .prop_map(|(round_began, size, flags, refusal)| {
+            let (vault_required, vault_possible, divert_on_downgrade, require_tls, utf8_recipient) =
+                flags;
+            MessageFacts {
+                accepted: ACCEPTED,
+                round_began,
+                size,
+                vault_required,
+                vault_possible,
+                divert_on_downgrade,
+                refusal,
+                require_tls,
+                // `partners.rs` asks for it.
+                nta7516: None,
+                utf8_recipient,
+            }
+        })
+        .boxed()
 }
 
-fn settings() -> impl Strategy<Value = PolicySettings> {
+fn settings() -> BoxedStrategy<PolicySettings> {
     let own_hosts = prop::option::weighted(0.1, select(&HOSTS[..]));
     let stable_for = prop_oneof![6 => Just(0u64), 1 => Just(3 * 86_400)];
     let networks =
         prop_oneof![6 => Just(Vec::new()), 1 => Just(vec!["127.0.0.0/8".parse().unwrap()])];
-    (own_hosts, stable_for, networks).prop_map(|(own_hosts, stable_for, allow_networks)| {
-        PolicySettings {
+    (own_hosts, stable_for, networks)
+        .prop_map(|(own_hosts, stable_for, allow_networks)| PolicySettings {
             own_hosts: own_hosts.into_iter().map(name).collect(),
             stable_for: Duration::from_secs(stable_for),
             allow_networks,
             ..PolicySettings::default()
-        }
-    })
+        })
+        .boxed()
 }

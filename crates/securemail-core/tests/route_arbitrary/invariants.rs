@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 
 use securemail_core::backend::{RecipientOutcome, SessionOutcome, Span, TransportPolicy};
 use securemail_core::route::{
-    Authentication, Decision, Evidence, Hop, Route, Rule, StandardPolicy, VaultReason,
+    Authentication, Decision, DeferClass, Evidence, Hop, Route, Rule, StandardPolicy, VaultReason,
 };
 use securemail_core::vocab::{Answer, Outcome, RecordKind, UnixTime};
 
@@ -17,13 +17,12 @@ use super::evidence::{Case, case, failure, question, unproved};
 use super::oracle::Demand;
 use super::pki::{PKI, trust};
 
-/// So many cases, or more where `PROPTEST_CASES` asks for more.
+/// So many cases, or as many as `PROPTEST_CASES` asks for.
 pub(crate) fn config(cases: u32) -> ProptestConfig {
-    let asked = ProptestConfig::default();
     ProptestConfig {
-        cases: asked.cases.max(cases),
+        cases,
         failure_persistence: None,
-        ..asked
+        ..ProptestConfig::default()
     }
 }
 
@@ -222,7 +221,10 @@ proptest! {
         }
         let decision = case.decide();
         let is_held = match &decision.route {
-            Route::Defer { .. } | Route::Deliver(_) => true,
+            Route::Defer { class, .. } => {
+                matches!(class, DeferClass::Suspicious | DeferClass::OwnFault)
+            }
+            Route::Deliver(_) => true,
             Route::Bounce { rule, .. } => *rule == Rule::G10,
             Route::Vault { .. } => false,
         };
