@@ -102,6 +102,19 @@ impl Case {
         }
     }
 
+    /// Whether every step was asked, whatever came back.
+    fn is_asked(&self, name: &str, kind: RecordKind) -> bool {
+        let mut name = name.to_owned();
+        for _ in 0..=ALIAS_HOPS_MAX {
+            match self.asked(&name, kind).map(|answer| &answer.outcome) {
+                Some(Outcome::Alias(target)) => name = target.to_string(),
+                Some(_) => return true,
+                None => return false,
+            }
+        }
+        true
+    }
+
     pub(crate) fn domain(&self) -> &str {
         self.evidence.domain.as_str()
     }
@@ -439,7 +452,9 @@ impl Case {
 
     /// Something that the domain publishes is known not to be met by a host that could be used.
     pub(crate) fn is_unmet(&self, host: &str) -> bool {
-        if self.addresses(host).is_empty() {
+        let families = [RecordKind::A, RecordKind::Aaaa];
+        let is_asked = families.iter().all(|kind| self.is_asked(host, *kind));
+        if !is_asked || self.addresses(host).is_empty() {
             return false;
         }
         let is_left_out = self.enforced().is_some_and(|policy| !policy.names(host));
