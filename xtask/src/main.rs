@@ -29,7 +29,7 @@ cargo xtask COMMAND
   lab diff       compares our decisions with those of Postfix and OpenSSL; -n N, --seed S, --only ID
   lab [CMD ..]   runs CMD, or a shell, inside a fresh lab of real servers
   attacks [W ..] takes each defence of docs/attacks.md away and demands that its test fails; W: id, file, test, package
-  fuzz TARGET    puts libFuzzer before a target of fuzz/, or before all of them; --seconds N
+  fuzz TARGET    puts libFuzzer before a target of fuzz/, or before all of them; --seconds N, --engines
   tidy           layers, crate edges, licences, witnesses, lengths, words";
 
 fn main() -> ExitCode {

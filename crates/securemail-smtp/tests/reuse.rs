@@ -535,7 +535,7 @@ async fn no_connection_rests_where_none_may() {
 }
 
 #[tokio::test]
-async fn a_message_that_the_host_cannot_take_costs_no_connection() {
+async fn a_message_that_a_kept_session_cannot_take_leaves_it_to_others() {
     let mx = Mx::start(honest()).await;
     let transport = mx.transport();
     hand_over_one(&mx, &transport).await;
@@ -548,7 +548,11 @@ async fn a_message_that_the_host_cannot_take_costs_no_connection() {
         "the host does not offer it"
     );
     hand_over_one(&mx, &transport).await;
-    assert_eq!(mx.seen.connections(), 1);
+    assert_eq!(
+        mx.seen.connections(),
+        2,
+        "one was asked afresh, the first serves on"
+    );
 }
 
 #[tokio::test]

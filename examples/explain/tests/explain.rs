@@ -60,7 +60,7 @@ async fn where_there_is_no_way_its_owner_reads_what_to_publish() {
     for line in [
         "_mta-sts.plain.example. IN TXT \"v=STSv1; id=",
         "https://mta-sts.plain.example/.well-known/mta-sts.txt",
-        "  mx: mx.host.example",
+        "\nmx: mx.host.example",
     ] {
         assert!(publish.contains(line), "{publish}");
     }

@@ -40,7 +40,7 @@ enum Command {
         /// The recipient domain.
         #[arg(required_unless_present = "replay")]
         domain: Option<String>,
-        /// The settings file; without it the system's resolver is used.
+        /// The settings file; needed, unless --replay is used.
         #[arg(long)]
         config: Option<PathBuf>,
         /// Also open a session with each host and prove it; nothing is sent.

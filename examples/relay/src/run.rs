@@ -103,6 +103,7 @@ fn sanity(settings: &Settings) -> Result<(), Trouble> {
     tls_reports::contact(settings)?;
     tls_reports::address_is_reached(settings)?;
     is_for_this_machine(settings, &listeners(settings))?;
+    no_tenant_is_laxer(settings)?;
     let profiles = settings.tenant.iter().flat_map(|tenant| {
         let own = tenant.profile.unwrap_or(settings.route.profile);
         tenant
@@ -121,6 +122,21 @@ fn sanity(settings: &Settings) -> Result<(), Trouble> {
                 .to_owned(),
         )
         .into());
+    }
+    Ok(())
+}
+
+/// `route.profile` is what everybody may rely on.
+fn no_tenant_is_laxer(settings: &Settings) -> Result<(), SettingsError> {
+    let least = settings.route.profile;
+    for tenant in &settings.tenant {
+        let mut own = tenant.profile.iter().chain(tenant.domain_profiles.values());
+        if own.any(|profile| *profile < least) {
+            return Err(SettingsError::Invalid(format!(
+                "tenant {:?} has a profile that is laxer than route.profile; raise it, or lower route.profile",
+                tenant.name.as_str()
+            )));
+        }
     }
     Ok(())
 }

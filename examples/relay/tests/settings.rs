@@ -105,6 +105,18 @@ fn checked(change: impl FnOnce(String) -> String) -> (Option<i32>, String) {
 }
 
 #[test]
+fn a_tenant_is_never_laxer_than_all() {
+    for own in [
+        "profile = \"basic\"\n",
+        "domain_profiles = { \"example.net\" = \"basic\" }\n",
+    ] {
+        let (code, said) = checked(|text| text.replace("profile = \"strict\"\n", own));
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("laxer than route.profile"), "{said}");
+    }
+}
+
+#[test]
 fn every_key_that_outsiders_are_told_of_is_known() {
     let (code, said) = checked(|text| text);
     assert_eq!(code, Some(0), "{said}");

@@ -325,10 +325,11 @@ impl SmtpTransport {
         let mut transaction = match ready.mail(mail) {
             Ok(transaction) => transaction,
             Err(outcome) => {
-                // Nothing was sent: the session is good for messages that the host can take.
+                // Nothing was sent: the session stays good for messages that it can take. Another session with the
+                // host may offer more.
                 tried.outcome = outcome;
                 self.keep(line, ready, attempt, tried);
-                return Said::OfMessage;
+                return Said::OfSession;
             }
         };
         tried.outcome = self
