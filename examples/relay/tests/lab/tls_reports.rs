@@ -226,7 +226,6 @@ impl Report {
 /// The first report about each domain, once all are there.
 fn gathered(relay: &mut Relay) -> BTreeMap<String, Report> {
     let mut reports = BTreeMap::new();
-    let mut missing = vec![""];
     relay.wait_until("a report about every domain", |Relay { lab, .. }| {
         for (kind, gzip) in lab.posted_reports().unwrap() {
             assert_eq!(kind, "application/tlsrpt+gzip");
@@ -242,15 +241,9 @@ fn gathered(relay: &mut Relay) -> BTreeMap<String, Report> {
                 reports.entry(domain.to_owned()).or_insert(report);
             }
         }
-        let wanted = EXPECTED.iter().map(|(domain, _)| *domain);
-        let now: Vec<&str> = wanted
-            .filter(|domain| !reports.contains_key(*domain))
-            .collect();
-        if now != missing {
-            eprintln!("no report yet about {now:?}");
-            missing = now;
-        }
-        missing.is_empty()
+        EXPECTED
+            .iter()
+            .all(|(domain, _)| reports.contains_key(*domain))
     });
     reports
 }
@@ -352,7 +345,7 @@ fn read_by_mail_auth(domain: &str, report: &Report, told: &Told) {
         .iter()
         .flat_map(|entry| &entry.failure_details);
     let kinds = sums(details.map(|detail| {
-        let kind = serde_json::to_value(&detail.result_type).unwrap();
+        let kind = serde_json::to_value(detail.result_type).unwrap();
         let key = (
             kind.as_str().unwrap().to_owned(),
             detail.failure_reason_code.clone(),
