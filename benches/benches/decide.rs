@@ -1,7 +1,7 @@
 //! Decisions from evidence that is at hand, and from caches: what the policy itself costs, and what asking
 //! costs where every answer is known, without DNS and sessions.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -77,7 +77,7 @@ fn benches(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for (what, is_signed) in [("two hosts with DANE", true), ("nothing proved", false)] {
         let domain = name("example.org");
-        let mut cache: HashMap<Question, Answer> = HashMap::new();
+        let mut cache: BTreeMap<Question, Answer> = BTreeMap::new();
         let evidence = gather(&domain, |question| {
             let answer = answer(question, is_signed);
             cache.insert(question.clone(), answer.clone());

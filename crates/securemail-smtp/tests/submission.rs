@@ -335,7 +335,7 @@ async fn shutdown_says_421_to_the_idle_and_lets_a_message_end() {
     busy.expect("250").await;
     busy.expect("421 4.3.2").await;
     drop((idle, busy));
-    tokio::time::timeout(Duration::from_secs(5), server.served)
+    timeout(Duration::from_secs(5), server.served)
         .await
         .unwrap()
         .unwrap();

@@ -58,31 +58,31 @@ impl Forgery {
                 let first = to(ATTACKER, 0);
                 let records = also.iter().map(|host| to(host, 10));
                 let list = std::iter::once(first).chain(records).collect();
-                forge(case, question(DOMAIN, RecordKind::Mx), Outcome::Mx(list));
+                forge(case, &question(DOMAIN, RecordKind::Mx), Outcome::Mx(list));
             }
             Self::DomainIsAlias => {
                 let alias = Outcome::Alias(name("attacker.example"));
-                forge(case, question(DOMAIN, RecordKind::Mx), alias);
+                forge(case, &question(DOMAIN, RecordKind::Mx), alias);
             }
             Self::HostIsAlias(host) => {
                 for kind in both {
-                    forge(case, question(host, kind), Outcome::Alias(name(ATTACKER)));
+                    forge(case, &question(host, kind), Outcome::Alias(name(ATTACKER)));
                 }
             }
             Self::HostMoved(host) => {
                 for kind in both {
-                    forge(case, question(host, kind), here());
+                    forge(case, &question(host, kind), here());
                 }
             }
             Self::Records(host) => {
                 let owner = format!("_{}._tcp.{host}", case.evidence.port);
                 let records = Outcome::Tlsa(vec![record(&PKI.attacker)]);
-                forge(case, question(&owner, RecordKind::Tlsa), records);
+                forge(case, &question(&owner, RecordKind::Tlsa), records);
             }
-            Self::NoPolicy => forge(case, announcement(), Outcome::NxDomain),
+            Self::NoPolicy => forge(case, &announcement(), Outcome::NxDomain),
             Self::OtherPolicy => {
                 let other = Outcome::Txt(vec!["v=STSv1; id=evil".to_owned()]);
-                forge(case, announcement(), other);
+                forge(case, &announcement(), other);
             }
         }
     }
@@ -93,11 +93,11 @@ fn announcement() -> Question {
 }
 
 /// Where the true answer is signed, a forged one would be bogus; elsewhere it is taken.
-fn forge(case: &mut Case, question: Question, outcome: Outcome) {
-    let truth = case.evidence.answer(&question);
+fn forge(case: &mut Case, question: &Question, outcome: Outcome) {
+    let truth = case.evidence.answer(question);
     if truth.is_none_or(|truth| truth.security != Security::Secure) {
         let forged = Answer::new(outcome, Security::Insecure, UnixTime::MAX);
-        case.answer(&question, &forged);
+        case.answer(question, &forged);
     }
 }
 
@@ -226,6 +226,6 @@ fn plain(profile: Profile) -> Case {
         settings: PolicySettings::default(),
         now: ACCEPTED,
     };
-    forge(&mut case, announcement(), Outcome::NxDomain);
+    forge(&mut case, &announcement(), Outcome::NxDomain);
     case
 }

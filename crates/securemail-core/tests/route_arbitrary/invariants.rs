@@ -271,7 +271,7 @@ proptest! {
         prop_assert!(decision.fresh_until >= case.now);
 
         // In which order different questions were answered does not matter.
-        let mut turned = case.clone();
+        let mut turned = case;
         let mut seen = Vec::new();
         turned.evidence.dns.reverse();
         turned.evidence.dns.retain(|asked| {

@@ -70,12 +70,12 @@ pub(crate) enum Demand {
 impl Case {
     fn asked(&self, name: &str, kind: RecordKind) -> Option<&Answer> {
         let question = question(name, kind);
-        let all = self
+        let mut all = self
             .evidence
             .dns
             .iter()
             .filter(|asked| asked.question == question);
-        all.last().map(|asked| &asked.answer)
+        all.next_back().map(|asked| &asked.answer)
     }
 
     /// Follows aliases; `None` where a step was not asked, failed, or may not be used.
@@ -261,12 +261,12 @@ impl Case {
         let trail = self.mail_servers()?;
         let seen = |name: &String| -> Vec<&VantageView> {
             let question = question(name, RecordKind::Mx);
-            let all = self
+            let mut all = self
                 .evidence
                 .vantages
                 .iter()
                 .filter(|seen| seen.question == question);
-            all.last()
+            all.next_back()
                 .into_iter()
                 .flat_map(|seen| &seen.views)
                 .collect()
@@ -380,9 +380,8 @@ impl Case {
     /// The latest session with a host in the present round.
     pub(crate) fn session(&self, host: &str) -> Option<&AttemptEvidence> {
         let began = self.evidence.message.round_began;
-        let all = self.evidence.attempts.iter();
-        all.filter(|attempt| attempt.host.as_str() == host && attempt.at >= began)
-            .last()
+        let mut all = self.evidence.attempts.iter();
+        all.rfind(|attempt| attempt.host.as_str() == host && attempt.at >= began)
     }
 
     /// What peers that were proved said, the latest last.

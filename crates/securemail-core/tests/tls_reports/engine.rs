@@ -93,7 +93,7 @@ fn the_examples_of_the_standard_are_read() {
     let records: Vec<Wanted> = serde_json::from_str(RECORDS).unwrap();
     for Wanted { records, uris } in records {
         let found = report_uris(&records).unwrap();
-        let shown: Vec<String> = found.iter().map(|uri| shown(uri)).collect();
+        let shown: Vec<String> = found.iter().map(shown).collect();
         assert_eq!(shown, uris, "{records:?}");
     }
     let report = read_report(EXAMPLE.as_bytes()).unwrap();

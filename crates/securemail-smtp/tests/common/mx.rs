@@ -501,7 +501,7 @@ impl Host {
         if stage == Stage::Tls && self.cut.read.is_some_and(spent) {
             return Err(Over);
         }
-        let mut more = [0; 16 * 1024];
+        let mut more = vec![0; 16 * 1024];
         let Ok(mut count @ 1..) = stream.read(&mut more).await else {
             return Err(Over);
         };
