@@ -293,6 +293,8 @@ fn what_ends_a_line_breaks_out_of_no_field() {
                 let message = MessageParser::new().parse(mail.octets().as_ref()).unwrap();
                 let from = message.from().unwrap();
                 assert_eq!(from.iter().count(), 1);
+                let address = from.first().unwrap().address().unwrap();
+                assert_eq!(address, facts.from.to_string());
                 // Not even a reader that decodes it sees a second line.
                 let name = from.first().unwrap().name().unwrap();
                 for shown in [name, message.subject().unwrap()] {
