@@ -210,6 +210,8 @@ pub(crate) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
+/// Without a limit of its own (NSD has one of 200 answers a second for each network), because a dropped answer is an
+/// error of the peers' resolver, and a difference that nobody meant.
 fn settings(folder: &Path) -> String {
     let home = folder.display();
     let mut settings = format!(
@@ -217,6 +219,7 @@ fn settings(folder: &Path) -> String {
          \x20pidfile: \"{home}/nsd.pid\"\n zonelistfile: \"{home}/zone.list\"\n\
          \x20xfrdfile: \"{home}/xfrd.state\"\n xfrdir: \"{home}\"\n database: \"\"\n username: \"\"\n\
          \x20logfile: \"{home}/nsd.log\"\n server-count: 1\n\
+         \x20rrl-ratelimit: 0\n rrl-whitelist-ratelimit: 0\n\
          remote-control:\n control-enable: no\n"
     );
     for zone in [Zone::Secure, Zone::Insecure, Zone::Bogus] {

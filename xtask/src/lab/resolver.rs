@@ -45,8 +45,8 @@ fn start_one(folder: &Folder, name: &str, address: &str, more: &str) -> Result<(
          \x20use-syslog: no\n num-threads: 1\n msg-cache-size: 1m\n rrset-cache-size: 1m\n\
          \x20module-config: \"validator iterator\"\n trust-anchor-file: \"{home}/root.key\"\n\
          \x20root-hints: \"{home}/root.hints\"\n do-not-query-localhost: no\n\
-         \x20local-zone: \"test.\" nodefault\n val-log-level: 2\n ede: yes\n cache-max-ttl: 5\n\
-         \x20cache-max-negative-ttl: 1\n val-bogus-ttl: 1\n access-control: 127.0.0.0/8 allow\n\
+         \x20local-zone: \"test.\" nodefault\n val-log-level: 2\n log-servfail: yes\n ede: yes\n\
+         \x20cache-max-ttl: 5\n cache-max-negative-ttl: 1\n val-bogus-ttl: 1\n access-control: 127.0.0.0/8 allow\n\
          remote-control:\n control-enable: no\n"
     );
     let file = format!("{name}.conf");
