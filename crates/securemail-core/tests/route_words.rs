@@ -534,7 +534,9 @@ fn a_demand_for_requiretls_is_explained_with_what_would_fulfil_it() {
         unsigned.history = Some(learn(None, &unsigned, &first, None, NOW));
         StandardPolicy::default().decide(&unsigned, NOW.plus(after))
     };
-    let held = decide(Duration::ZERO).sentence();
+    let held = decide(Duration::ZERO);
+    assert_eq!(exit_code(&held), 20, "as once it is confirmed");
+    let held = held.sentence();
     assert!(
         held.contains("REQUIRETLS") && held.contains("goes back"),
         "{held}"

@@ -246,3 +246,23 @@ async fn requiretls_that_is_offered_in_clear_alone_is_no_promise() {
         .await;
     assert_eq!(report.outcome, SessionOutcome::Incapable(Lack::RequireTls));
 }
+
+#[tokio::test]
+async fn without_recipients_it_is_a_look_that_says_nothing_of_mail() {
+    let does = Mx::start(offers(&["8BITMIME", "REQUIRETLS"])).await;
+    let lacks = Mx::start(offers(&["8BITMIME"])).await;
+    for (mx, expected) in [
+        (&does, SessionOutcome::Completed),
+        (&lacks, SessionOutcome::Incapable(Lack::RequireTls)),
+    ] {
+        let look = Attempt {
+            recipients: Vec::new(),
+            ..attempt(mx, "a@example.test", require_tls(RequireTls::Always))
+        };
+        let report = mx.attempt(look).await;
+        assert_eq!(report.outcome, expected);
+        assert!(report.proof.is_some() && report.recipients.is_empty());
+        assert_eq!(mx.seen.count("EHLO"), 1);
+        assert_eq!(mx.seen.count("MAIL") + mx.seen.count("DATA"), 0);
+    }
+}

@@ -10,14 +10,14 @@ use securemail_core::backend::{Clock, TransportPolicy};
 use securemail_core::route::{
     Decided, Explanation, MessageFacts, NtaFinding, NtaSettings, StandardPolicy, exit_code,
 };
-use securemail_core::vocab::DnsName;
+use securemail_core::vocab::{DnsName, Profile};
 use serde::Serialize;
 
 use crate::assemble::{Trouble, inquirer, open_log, policy, resolver};
 use crate::run::{in_full, read};
-use crate::settings::Settings;
+use crate::settings::{Settings, SettingsError};
 use crate::system::SystemClock;
-use crate::{probe, terminal};
+use crate::{probe, tenants, terminal};
 
 /// Used wrongly.
 const USAGE: u8 = 2;
@@ -40,8 +40,12 @@ struct Explained<'a> {
 }
 
 /// What more is asked than the way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Asking {
+    /// Decide as for mail of this tenant; without one by `route.profile`.
+    pub tenant: Option<String>,
+    /// Decide as for a message that demands REQUIRETLS.
+    pub requiretls: bool,
     /// Open a session with each host.
     pub connect: bool,
     /// Look past whatever is kept.
@@ -74,23 +78,29 @@ pub async fn check(domain: &str, config: Option<&Path>, asking: Asking) -> ExitC
         Ok(settings) => settings,
         Err(error) => return terminal::fail(USAGE, &error.to_string()),
     };
-    match decide(&settings, &domain, asking).await {
+    match decide(&settings, &domain, &asking).await {
         Ok(checked) => report(&checked, asking.json),
+        Err(error) if error.is::<SettingsError>() => terminal::fail(USAGE, &error.to_string()),
         Err(error) => terminal::fail(UNKNOWN, &in_full(&*error)),
     }
 }
 
-async fn decide(settings: &Settings, domain: &DnsName, asking: Asking) -> Result<Checked, Trouble> {
+async fn decide(
+    settings: &Settings,
+    domain: &DnsName,
+    asking: &Asking,
+) -> Result<Checked, Trouble> {
+    let (profile, norm) = rules(settings, domain, asking)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let resolver = Arc::new(resolver(settings, clock.clone())?);
     resolver.probe().await?;
     let (store, _) = open_log(settings).await?;
     let inquirer = inquirer(resolver, settings, store, clock.clone())?;
     let facts = MessageFacts {
-        nta7516: asking.nta7516.then(NtaSettings::default),
+        require_tls: asking.requiretls,
+        nta7516: norm.clone(),
         ..MessageFacts::at(clock.now())
     };
-    let profile = settings.route.profile;
     let mut evidence = if asking.fresh {
         inquirer.inquire_anew(domain, profile, facts).await?
     } else {
@@ -103,10 +113,9 @@ async fn decide(settings: &Settings, domain: &DnsName, asking: Asking) -> Result
         let probed = probe::probe(settings, &standard, &mut evidence, decision, &*clock).await?;
         (decision, seen) = probed;
     }
-    let nta7516 = if asking.nta7516 {
-        Some(inquirer.nta7516(domain, &NtaSettings::default()).await)
-    } else {
-        None
+    let nta7516 = match norm {
+        Some(norm) => Some(inquirer.nta7516(domain, &norm).await),
+        None => None,
     };
     Ok(Checked {
         explanation: Explanation::new(&evidence, &decision, &seen),
@@ -117,6 +126,21 @@ async fn decide(settings: &Settings, domain: &DnsName, asking: Asking) -> Result
         },
         nta7516,
     })
+}
+
+/// How sure a way must be, and the norm that the organisation asks for.
+fn rules(
+    settings: &Settings,
+    domain: &DnsName,
+    asking: &Asking,
+) -> Result<(Profile, Option<NtaSettings>), SettingsError> {
+    let norm = || asking.nta7516.then(NtaSettings::default);
+    let Some(name) = &asking.tenant else {
+        return Ok((settings.route.profile, norm()));
+    };
+    let tenant = tenants::named(settings, name)?;
+    let profile = tenant.profile_for(domain);
+    Ok((profile, tenant.nta7516.or_else(norm)))
 }
 
 /// `check --replay`: decides again from what `--json` printed.

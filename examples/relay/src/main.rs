@@ -43,9 +43,15 @@ enum Command {
         /// The settings file; needed, unless --replay is used.
         #[arg(long)]
         config: Option<PathBuf>,
+        /// Decide as for mail of this tenant; without it by `route.profile`.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
         /// Also open a session with each host and prove it; nothing is sent.
         #[arg(long)]
         connect: bool,
+        /// Decide as for a message that demands REQUIRETLS.
+        #[arg(long)]
+        requiretls: bool,
         /// Look past every answer and policy that is kept.
         #[arg(long)]
         fresh: bool,
@@ -56,7 +62,7 @@ enum Command {
         #[arg(long)]
         nta7516: bool,
         /// Decide again from what `--json` printed into this file; nothing is asked of the network.
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["domain", "config", "connect", "fresh", "json", "nta7516"])]
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["domain", "config", "tenant", "connect", "requiretls", "fresh", "json", "nta7516"])]
         replay: Option<PathBuf>,
     },
     /// Show what happened to a message or to the messages for a recipient, or reports about TLS.
@@ -128,13 +134,17 @@ fn main() -> ExitCode {
             Command::Check {
                 domain,
                 config,
+                tenant,
                 connect,
+                requiretls,
                 fresh,
                 json,
                 nta7516,
                 replay: None,
             } => {
                 let asking = Asking {
+                    tenant,
+                    requiretls,
                     connect,
                     fresh,
                     json,

@@ -7,7 +7,7 @@ use securemail_core::backend::{
     Attempt, Clock, Connection, DotClosed, FinalDot, SessionOutcome, Transport, TransportPolicy,
 };
 use securemail_core::route::{AttemptEvidence, Decision, Evidence, Route, Seen, StandardPolicy};
-use securemail_core::vocab::{Demands, MemoryContent, ReversePath};
+use securemail_core::vocab::{Demands, MemoryContent, RequireTls, ReversePath};
 
 use crate::assemble::{Trouble, transport};
 use crate::settings::Settings;
@@ -36,19 +36,27 @@ pub async fn probe(
     clock: &dyn Clock,
 ) -> Result<(Decision, Vec<Seen>), Trouble> {
     let transport = transport(settings)?;
+    let require_tls = match evidence.message.require_tls {
+        true => RequireTls::Always,
+        false => RequireTls::No,
+    };
+    let demands = Demands {
+        require_tls,
+        ..Demands::default()
+    };
     let mut seen = Vec::new();
     while let Route::Deliver(hops) = &decision.route {
         let Some(hop) = hops.first().cloned() else {
             break;
         };
         let host = hop.host.clone();
-        // Without recipients the session ends behind its proof.
+        // Without recipients the session ends behind its proof, and behind what the host offers.
         let attempt = Attempt {
             hop,
             connection: Connection::Own,
             reverse_path: ReversePath::Null,
             recipients: Vec::new(),
-            demands: Demands::default(),
+            demands,
             content: Arc::new(MemoryContent::default()),
             final_dot: Arc::new(NeverOpen),
         };
@@ -58,9 +66,6 @@ pub async fn probe(
                 host: host.clone(),
                 leaf: leaf.clone(),
             });
-        }
-        if report.proof.is_some() {
-            break;
         }
         if matches!(
             report.outcome,

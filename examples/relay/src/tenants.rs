@@ -58,6 +58,18 @@ pub fn address_book(settings: &Settings) -> Vec<DnsName> {
     domains.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// The tenant of the settings with this name.
+///
+/// # Errors
+/// Where there is none, or a value does not fit.
+pub fn named(settings: &Settings, name: &str) -> Result<Tenant, SettingsError> {
+    let mut sections = settings.tenant.iter();
+    let section = sections
+        .find(|section| section.name.as_str() == name)
+        .ok_or_else(|| SettingsError::Invalid(format!("no tenant is named {name}")))?;
+    tenant(settings, section)
+}
+
 fn tenant(settings: &Settings, section: &TenantSection) -> Result<Tenant, SettingsError> {
     let days = |key: &str, value: u64| match value {
         1..=RETENTION_DAYS_MAX => Ok(Duration::from_secs(value * 86_400)),

@@ -42,7 +42,8 @@ pub struct Attempt {
     pub connection: Connection,
     /// MAIL FROM.
     pub reverse_path: ReversePath,
-    /// RCPT TO, all of the hop's domain.
+    /// RCPT TO, all of the hop's domain. None: a look, which ends behind the proof and what the host
+    /// offers, without MAIL.
     pub recipients: Vec<Address>,
     /// What the host must offer besides.
     pub demands: Demands,
@@ -153,7 +154,7 @@ pub struct PeerFacts {
 pub enum SessionOutcome {
     /// Called off before the final dot.
     CalledOff,
-    /// MAIL was sent; the recipients say how it went.
+    /// MAIL was sent; the recipients say how it went. Where there are none: the host could take it.
     Completed,
     /// TLS came up but the peer is not proved; the session ended before MAIL.
     NotAuthenticated(PeerFailure),

@@ -9,9 +9,14 @@ use super::{
 
 /// The exit code of `check`: 0 direct, 10 vault, 20 refuse, 30 held, 3 could not tell.
 #[must_use]
-pub const fn exit_code(decision: &Decision) -> u8 {
+pub fn exit_code(decision: &Decision) -> u8 {
     match &decision.route {
         Route::Deliver(_) => 0,
+        // Once confirmed, it goes back to its sender.
+        Route::Defer {
+            class: DeferClass::NoPath,
+            ..
+        } if decision.demand_unmet().is_some() => 20,
         // Once confirmed, the vault is where the message goes.
         Route::Vault { .. }
         | Route::Defer {

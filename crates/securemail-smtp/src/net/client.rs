@@ -332,6 +332,12 @@ impl SmtpTransport {
                 return Said::OfSession;
             }
         };
+        if attempt.recipients.is_empty() {
+            // A look: the host is proved and can take such a message. Without RCPT there is nothing to say.
+            self.quit(line.wire);
+            tried.outcome = SessionOutcome::Completed;
+            return Said::OfMessage;
+        }
         tried.outcome = self
             .transact(&mut line.wire, &mut transaction, &*attempt.final_dot)
             .await;

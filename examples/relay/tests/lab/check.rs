@@ -1,6 +1,6 @@
 //! `check DOMAIN` says in its exit code what would happen.
 
-use super::relay::command;
+use super::relay::{Start, command, command_with};
 
 const DIRECT: i32 = 0;
 const VAULT: i32 = 10;
@@ -54,4 +54,40 @@ fn evidence_and_decision_come_as_json() {
     let output = command(&["check", "dane.test", "--json"]);
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(said.is_object(), "{said}");
+}
+
+#[test]
+fn a_tenant_is_answered_by_its_own_rules() {
+    let start = Start {
+        tenant: r#"domain_profiles = { "pkix.test" = "dane-only" }"#,
+        ..Start::default()
+    };
+    for (words, expected) in [
+        (&["check", "pkix.test"][..], DIRECT),
+        (&["check", "pkix.test", "--tenant", "clinic"], VAULT),
+        (&["check", "dane.test", "--tenant", "clinic"], DIRECT),
+        (&["check", "dane.test", "--tenant", "nobody"], 2),
+    ] {
+        let output = command_with(&start, words);
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(expected), "{words:?}\n{said}");
+    }
+}
+
+/// Debian's Postfix does not speak REQUIRETLS; what Nodemailer runs does.
+#[test]
+fn a_demand_for_requiretls_needs_a_host_that_offers_it() {
+    for (words, expected) in [
+        (
+            &["check", "nodemailer.test", "--requiretls", "--connect"][..],
+            DIRECT,
+        ),
+        (&["check", "dane.test", "--requiretls"], DIRECT),
+        (&["check", "dane.test", "--requiretls", "--connect"], REFUSE),
+        (&["check", "insecure.test", "--requiretls"], REFUSE),
+    ] {
+        let output = command(words);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(expected), "{words:?}\n{said}");
+    }
 }

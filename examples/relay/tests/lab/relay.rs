@@ -203,10 +203,15 @@ impl Drop for Relay {
 
 /// Runs one of the relay's commands with the settings of a relay in the lab.
 pub(crate) fn command(arguments: &[&str]) -> Output {
+    command_with(&Start::default(), arguments)
+}
+
+/// The same with other settings.
+pub(crate) fn command_with(start: &Start<'_>, arguments: &[&str]) -> Output {
     let lab = Lab::here().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let ports = (free_port(), free_port());
-    let settings = write_settings(&lab, folder.path(), ports, &Start::default());
+    let settings = write_settings(&lab, folder.path(), ports, start);
     Command::new(PROGRAM)
         .args(arguments)
         .arg("--config")
