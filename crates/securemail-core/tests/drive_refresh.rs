@@ -10,7 +10,7 @@ use securemail_core::backend::{
 };
 use securemail_core::drive::{Inquirer, Refresher};
 use securemail_core::limits::REFRESHES_AT_ONCE_MAX;
-use securemail_core::route::{MessageFacts, Route, StandardPolicy};
+use securemail_core::route::{MessageFacts, Route, Rule, StandardPolicy};
 use securemail_core::vocab::{
     DnsName, LookupFailure, Outcome, Profile, RecordKind, Security, UnixTime,
 };
@@ -85,7 +85,12 @@ impl World {
 
     /// Serves a policy of this mode that lives for ten days.
     fn serve(&self, domain: &DnsName, mode: &str) {
-        let body = format!("version: STSv1\nmode: {mode}\nmax_age: 864000\nmx: mx.{domain}\n");
+        self.serve_for(domain, mode, DAY * 10);
+    }
+
+    fn serve_for(&self, domain: &DnsName, mode: &str, life: Duration) {
+        let max_age = life.as_secs();
+        let body = format!("version: STSv1\nmode: {mode}\nmax_age: {max_age}\nmx: mx.{domain}\n");
         self.hosts
             .served
             .lock()
@@ -289,4 +294,80 @@ async fn a_domain_to_which_nothing_goes_is_looked_at_no_longer() {
     }
     assert_eq!(process.run_due().await.unwrap(), 0);
     assert_eq!(world.asked(&domain), 0, "nothing was announced");
+}
+
+/// Whoever hides the policy until what is kept has expired has gained nothing: no message was ever sent, and the
+/// first one misses it.
+#[tokio::test]
+async fn a_policy_that_only_the_background_saw_is_missed_by_the_first_message() {
+    let (world, domain, process) = watched_world().await;
+    world.dns.unsigned(&domain, &name("mx.elsewhere.example"));
+    world.serve_for(&domain, "enforce", DAY);
+    process.run_due().await.unwrap();
+    world.dns.remove(&owner(&domain), RecordKind::Txt);
+    world.fail(&domain);
+    world.clock.advance(DAY * 2);
+    let is_missed = async || {
+        let facts = MessageFacts::at(world.clock.now());
+        let asked = process.inquirer.inquire(&domain, Profile::Standard, facts);
+        let evidence = asked.await.unwrap();
+        let decision = StandardPolicy::default().decide(&evidence, world.clock.now());
+        let Route::Deliver(hops) = &decision.route else {
+            panic!("{decision}")
+        };
+        let missed = decision.findings.iter().any(|f| f.rule == Rule::P30);
+        // A host of somebody else does not get it then, whatever it is called.
+        assert!(!missed || hops.iter().all(|hop| hop.must_name_domain));
+        missed
+    };
+    assert!(is_missed().await);
+    // Nobody misses it for ever.
+    world.clock.advance(DAY * 30);
+    assert!(!is_missed().await);
+}
+
+/// Each fetch counts: mail went there a month ago, and the last fetch was yesterday.
+#[tokio::test]
+async fn a_policy_is_missed_for_a_month_after_its_last_fetch() {
+    let (world, domain, process) = watched_world().await;
+    let missed_until = async || {
+        let history = world.memory.recall(&domain).await.unwrap().unwrap();
+        history.sts_enforced_until
+    };
+    for day in 1..=3 {
+        process.run_due().await.unwrap();
+        assert_eq!(world.asked(&domain), day);
+        let until = world.clock.now().plus(DAY * 30);
+        assert_eq!(missed_until().await, Some(until));
+        world.clock.advance(DAY);
+    }
+    // Only the domain itself takes it back, over authenticated HTTPS.
+    for mode in ["testing", "none"] {
+        world.serve(&domain, "enforce");
+        process.run_due().await.unwrap();
+        assert!(missed_until().await.is_some());
+        world.clock.advance(DAY);
+        world.serve(&domain, mode);
+        process.run_due().await.unwrap();
+        assert_eq!(missed_until().await, None, "{mode}");
+        world.clock.advance(DAY);
+    }
+}
+
+/// There is time left to try again before it ends.
+#[tokio::test]
+async fn a_policy_of_a_short_life_is_fetched_again_at_half_of_it() {
+    let (world, domain, process) = watched_world().await;
+    for (life, again) in [(DAY, DAY / 2), (HOUR * 6, HOUR * 3), (HOUR / 60, HOUR)] {
+        world.serve_for(&domain, "enforce", life);
+        world.clock.advance(DAY);
+        process.run_due().await.unwrap();
+        let asked = world.asked(&domain);
+        world.clock.advance(again * 7 / 8 - HOUR / 60);
+        process.run_due().await.unwrap();
+        assert_eq!(world.asked(&domain), asked, "{life:?}");
+        world.clock.advance(again / 8 + HOUR / 60);
+        process.run_due().await.unwrap();
+        assert_eq!(world.asked(&domain), asked + 1, "{life:?}");
+    }
 }

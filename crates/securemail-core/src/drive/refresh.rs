@@ -13,8 +13,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::Inquirer;
 use crate::StoreError;
+use crate::backend::CachedPolicy;
 use crate::limits::{REFRESHES_AT_ONCE_MAX, STS_FETCH_AGAIN_SECS};
-use crate::route::{Announcement, Asked, Evidence, MessageFacts, announcement, keepable};
+use crate::route::{
+    Announcement, Asked, Evidence, MessageFacts, announcement, keepable, missed_until,
+};
 use crate::vocab::{DnsName, Profile, UnixTime};
 
 /// Looks at policies in the background.
@@ -84,18 +87,17 @@ impl Refresher {
 
     /// Looks at one domain, and says when it is next.
     async fn look(&self, domain: &DnsName) -> Result<(), StoreError> {
-        let again = if self.refresh(domain).await? {
-            spread(domain)
-        } else {
-            AFTER_FAILURE
+        let again = match self.refresh(domain).await? {
+            Looked::Nothing => spread(domain, EVERY),
+            Looked::Fetched { lives } => spread(domain, before_its_end(lives)),
+            Looked::Failed => AFTER_FAILURE,
         };
         let due = self.inquirer.clock.now().plus(again);
         self.inquirer.memory.looked_at(domain, due).await
     }
 
-    /// Fetches the policy of a domain, where it announces one or one is in force. False: it should be
-    /// there, and could not be had; what is kept stays as it is.
-    async fn refresh(&self, domain: &DnsName) -> Result<bool, StoreError> {
+    /// Fetches the policy of a domain, where it announces one or one is in force.
+    async fn refresh(&self, domain: &DnsName) -> Result<Looked, StoreError> {
         let Inquirer {
             fetcher,
             memory,
@@ -107,22 +109,42 @@ impl Refresher {
         let id = match (self.announced(domain).await, in_force) {
             (Announcement::Id(id), _) => id,
             (Announcement::Nothing | Announcement::Unknown, Some(kept)) => kept.id,
-            (Announcement::Nothing, None) => return Ok(true),
-            (Announcement::Unknown, None) => return Ok(false),
+            (Announcement::Nothing, None) => return Ok(Looked::Nothing),
+            (Announcement::Unknown, None) => return Ok(Looked::Failed),
         };
         if self.failed_lately(domain, &id).await? {
-            return Ok(false);
+            return Ok(Looked::Failed);
         }
         let Ok(fetched) = fetcher.fetch(domain).await else {
-            return Ok(false);
+            return Ok(Looked::Failed);
         };
         let policy = keepable(&fetched, id, clock.now());
         // What is no policy must not replace one that is in force (RFC 8461, section 3.3).
         if policy.expires <= policy.fetched {
-            return Ok(false);
+            return Ok(Looked::Failed);
         }
         memory.put_policy(domain, &policy).await?;
-        Ok(true)
+        self.will_be_missed(domain, &policy).await?;
+        Ok(Looked::Fetched {
+            lives: policy.expires.since(policy.fetched),
+        })
+    }
+
+    /// Whoever hides the policy once it has expired meets what was seen of it, though no message ever asked for it
+    /// (RFC 8461, section 10.2; rule P-30).
+    async fn will_be_missed(
+        &self,
+        domain: &DnsName,
+        policy: &CachedPolicy,
+    ) -> Result<(), StoreError> {
+        let memory = &self.inquirer.memory;
+        let mut history = memory.recall(domain).await?.unwrap_or_default();
+        let until = missed_until(policy);
+        if history.sts_enforced_until == until {
+            return Ok(());
+        }
+        history.sts_enforced_until = until;
+        memory.remember(domain, &history).await
     }
 
     /// A message may have asked for it just before (RFC 8461, section 3.3).
@@ -149,6 +171,22 @@ impl Refresher {
     }
 }
 
+/// What came of a look.
+enum Looked {
+    /// A policy is kept that lives for this time.
+    Fetched { lives: Duration },
+    /// None is announced, and none is in force.
+    Nothing,
+    /// It should be there, and could not be had; what is kept stays as it is.
+    Failed,
+}
+
+/// Half of its life is left to try again where the next fetch fails. Who serves a policy of minutes is not asked
+/// every minute: what was seen of it is missed all the same.
+fn before_its_end(lives: Duration) -> Duration {
+    (lives / 2).clamp(AFTER_FAILURE, EVERY)
+}
+
 /// How long a domain is looked at to which something goes now: to the end of a day, so that the list is written
 /// once a day and not with each message.
 pub(super) fn watched_until(now: UnixTime) -> UnixTime {
@@ -156,12 +194,12 @@ pub(super) fn watched_until(now: UnixTime) -> UnixTime {
     UnixTime::from_secs(days * EVERY.as_secs())
 }
 
-/// A day, up to an eighth less: domains that began together do not stay together.
-fn spread(domain: &DnsName) -> Duration {
+/// This time, up to an eighth less: domains that began together do not stay together.
+fn spread(domain: &DnsName, time: Duration) -> Duration {
     let digest: [u8; 32] = Sha256::digest(domain.as_str()).into();
     let [drawn, ..] = digest;
-    let less = EVERY.as_secs() / 8 * u64::from(drawn) / 256;
-    EVERY.saturating_sub(Duration::from_secs(less))
+    let less = time.as_secs() / 8 * u64::from(drawn) / 256;
+    time.saturating_sub(Duration::from_secs(less))
 }
 
 /// RFC 8461, section 3.3, suggests a day.

@@ -116,6 +116,14 @@ fn confirms(span: &Span, now: UnixTime) -> bool {
     now.since(span.last) <= CONFIRMS_FOR
 }
 
+/// Until when a policy is missed that was fetched just now, whoever fetched it; `None` where it enforces
+/// nothing, which takes back what an earlier one said.
+#[must_use]
+pub fn missed_until(policy: &CachedPolicy) -> Option<UnixTime> {
+    let mode = StsPolicy::parse(&policy.body).ok()?.mode;
+    (mode == StsMode::Enforce).then(|| counts_until(policy))
+}
+
 /// A policy with a short life is missed for as long as anything else that was safer.
 fn counts_until(policy: &CachedPolicy) -> UnixTime {
     policy.expires.max(policy.fetched.plus(SAFER_FOR))

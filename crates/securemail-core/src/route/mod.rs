@@ -72,7 +72,7 @@ pub use evidence::{Asked, AttemptEvidence, Corroboration, Evidence, MessageFacts
 pub use explain::exit_code;
 pub use explanation::{Explanation, Seen};
 pub use facts::{Announcement, announcement};
-pub use history::learn;
+pub use history::{learn, missed_until};
 pub use hop::{Authentication, Authority, Hop, PeerFailure, Strength};
 pub use inquiry::{Ask, AskReply, Inquiry, Step, keepable};
 pub use mta_sts::{PolicyDefect, StsMode, StsPolicy, announced_id};
