@@ -131,6 +131,11 @@ pub const TLS_REPORT_JSON_OCTETS_MAX: usize = 8 * 1024 * 1024;
 pub const TLS_REPORT_KEPT_OCTETS_MAX: usize = 64 * 1024;
 /// Hours in which a report is tried again (RFC 8460, section 5.5).
 pub const TLS_REPORT_HOURS: u64 = 24;
+/// Seconds in which a report is posted, to all its places together: whoever takes one answers before looking
+/// at it (RFC 8460, section 5.4).
+pub const TLS_REPORT_POST_SECS: u64 = 60;
+/// Reports that are sent at once, so that slow places do not make all others wait.
+pub const TLS_REPORTS_AT_ONCE_MAX: usize = 8;
 /// Hours over which reports of a day are spread, so that not all senders come at midnight (RFC 8460,
 /// section 4.1, suggests four).
 pub const TLS_REPORT_SPREAD_HOURS: u64 = 4;

@@ -16,7 +16,11 @@ use crate::vocab::{DnsName, UnixTime};
 /// Counts that are not in the store yet. A process that dies loses those of a minute, which a report can
 /// bear (RFC 8460, section 5.5: reports are optional).
 #[derive(Debug, Default)]
-pub(super) struct TlsCounts(Mutex<Waiting>);
+pub(super) struct TlsCounts {
+    waiting: Mutex<Waiting>,
+    /// Held while they are on their way into the store: whoever claims a report waits for them.
+    writing: futures_util::lock::Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -53,7 +57,7 @@ fn octets_of(session: &Session) -> usize {
 
 impl TlsCounts {
     fn add(&self, sessions: Vec<Session>, domain: &DnsName, day: UtcDay) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for session in sessions {
             for domain in reported_to(&session, domain) {
                 waiting.add((domain.clone(), day), session.clone(), 1);
@@ -62,7 +66,7 @@ impl TlsCounts {
     }
 
     fn take(&self, entropy: &dyn Entropy) -> Vec<DomainSessions> {
-        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         all.counts
             .into_iter()
             .map(|((domain, day), sessions)| DomainSessions {
@@ -75,7 +79,7 @@ impl TlsCounts {
     }
 
     fn put_back(&self, counted: Vec<DomainSessions>) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for counted in counted {
             for (session, count) in counted.sessions {
                 waiting.add((counted.domain.clone(), counted.day), session, count);
@@ -146,11 +150,13 @@ impl Relay {
         self.tls_counts.add(sessions, domain, day);
     }
 
-    /// Writes down what was counted since the last time. Call it now and then, and before the end.
+    /// Writes down what was counted since the last time. Call it now and then, before a report
+    /// is claimed, and before the end: what is on its way is written when this returns.
     ///
     /// # Errors
     /// Where domain memory takes nothing; what was counted waits for the next time.
     pub async fn write_counts(&self) -> Result<(), StoreError> {
+        let _turn = self.tls_counts.writing.lock().await;
         let counted = self.tls_counts.take(&*self.parts.entropy);
         if counted.is_empty() {
             return Ok(());

@@ -12,10 +12,12 @@ use super::Relay;
 use super::own_mail::{OwnMail, id_of};
 use super::tls_forget::Forgetting;
 use crate::StoreError;
-use crate::backend::{ItemClass, ReportClaim, ReportPoster, ReportSettlement};
-use crate::limits::{ALIAS_HOPS_MAX, TLS_REPORT_HOURS};
+use crate::backend::{ItemClass, PostError, ReportClaim, ReportPoster, ReportSettlement};
+use crate::limits::{
+    ALIAS_HOPS_MAX, TLS_REPORT_HOURS, TLS_REPORT_POST_SECS, TLS_REPORTS_AT_ONCE_MAX,
+};
 use crate::mail::TlsReportMail;
-use crate::tlsrpt::{self, ReportHead, ReportUri, UtcDay, report_uris};
+use crate::tlsrpt::{self, HttpsUri, ReportHead, ReportUri, UtcDay, report_uris};
 use crate::vocab::{
     Address, Answer, DeliveryKey, DnsName, Outcome, Question, QueueId, RecordKind, RequireTls,
     ReversePath, Security, TenantId, UnixTime,
@@ -86,31 +88,40 @@ impl TlsReporter {
         }
     }
 
-    /// Reports until `stop` ends; then it writes down what was counted.
+    /// Reports until `stop` ends; then it writes down what was counted. Counts do not wait for reports: whoever
+    /// takes one slowly must not have others forgotten.
     pub async fn work(&self, stop: impl Future<Output = ()> + Send) {
-        let mut stop = std::pin::pin!(stop.fuse());
-        loop {
-            let next = self.relay.now().plus(self.settings.poll_every);
-            let pause = self.relay.parts.clock.sleep_until(next);
-            if let Either::Right(_) = future::select(pause, stop.as_mut()).await {
-                return self.write_last_counts().await;
-            }
-            // What is not finished is leased, and its id lets the receiver see one of two.
-            let reporting = std::pin::pin!(self.report_due());
-            match future::select(reporting, stop.as_mut()).await {
-                Either::Left((Ok(_), _)) => {}
-                Either::Left((Err(error), _)) => {
-                    tracing::warn!(%error, "reports about TLS must wait for the store");
-                }
-                Either::Right(_) => return self.write_last_counts().await,
+        let stop = stop.shared();
+        future::join(self.keep_counts(stop.clone()), self.keep_sending(stop)).await;
+        self.keep_count("counts of TLS sessions are lost").await;
+    }
+
+    async fn keep_counts(&self, stop: impl Future<Output = ()> + Clone + Unpin + Send) {
+        while self.has_paused(stop.clone()).await {
+            self.keep_count("counts of TLS sessions must wait for the store")
+                .await;
+        }
+    }
+
+    async fn keep_count(&self, failed: &str) {
+        if let Err(error) = self.relay.write_counts().await {
+            tracing::warn!(%error, "{failed}");
+        }
+    }
+
+    async fn keep_sending(&self, stop: impl Future<Output = ()> + Clone + Unpin + Send) {
+        while self.has_paused(stop.clone()).await {
+            if let Err(error) = self.send_due(stop.clone()).await {
+                tracing::warn!(%error, "reports about TLS must wait for the store");
             }
         }
     }
 
-    async fn write_last_counts(&self) {
-        if let Err(error) = self.relay.write_counts().await {
-            tracing::warn!(%error, "counts of TLS sessions are lost");
-        }
+    /// Whether the pause ended before `stop`.
+    async fn has_paused(&self, stop: impl Future<Output = ()> + Unpin + Send) -> bool {
+        let next = self.relay.now().plus(self.settings.poll_every);
+        let pause = self.relay.parts.clock.sleep_until(next);
+        matches!(future::select(stop, pause).await, Either::Right(_))
     }
 
     /// Writes counts down, and sends every report that is due; returns how many were.
@@ -118,16 +129,43 @@ impl TlsReporter {
     /// # Errors
     /// Where domain memory does not answer.
     pub async fn report_due(&self) -> Result<usize, StoreError> {
-        self.relay.write_counts().await?;
+        self.send_due(future::pending()).await
+    }
+
+    async fn send_due(
+        &self,
+        stop: impl Future<Output = ()> + Clone + Unpin + Send,
+    ) -> Result<usize, StoreError> {
         let memory = &self.relay.parts.inquirer.memory;
         let today = UtcDay::of(self.relay.now());
         self.forgetting.once_a_day(&**memory, today).await?;
+        let senders = (0..TLS_REPORTS_AT_ONCE_MAX).map(|_| self.send_in_turn(stop.clone()));
         let mut count = 0_usize;
-        while let Some(claim) = memory
-            .claim_report(self.relay.now(), self.settings.lease)
-            .await?
-        {
-            let settlement = self.report(&claim).await;
+        for sent in future::join_all(senders).await {
+            count = count.saturating_add(sent?);
+        }
+        Ok(count)
+    }
+
+    /// One report after the other, until none is due.
+    async fn send_in_turn(
+        &self,
+        mut stop: impl Future<Output = ()> + Unpin + Send,
+    ) -> Result<usize, StoreError> {
+        let memory = &self.relay.parts.inquirer.memory;
+        let mut count = 0_usize;
+        loop {
+            // A day that is settled takes no more counts (R10): ours come before its report.
+            self.relay.write_counts().await?;
+            let (now, lease) = (self.relay.now(), self.settings.lease);
+            let Some(claim) = memory.claim_report(now, lease).await? else {
+                return Ok(count);
+            };
+            let sending = std::pin::pin!(self.report(&claim));
+            // What is not finished is leased, and its id lets the receiver see one of two.
+            let Either::Left((settlement, _)) = future::select(sending, &mut stop).await else {
+                return Ok(count);
+            };
             match memory.settle_report(&claim, settlement).await {
                 // Somebody else has it by now; the id of a report lets the receiver see one of two.
                 Ok(()) | Err(StoreError::LeaseLost) => {}
@@ -135,7 +173,6 @@ impl TlsReporter {
             }
             count = count.saturating_add(1);
         }
-        Ok(count)
     }
 
     async fn report(&self, claim: &ReportClaim) -> ReportSettlement {
@@ -193,16 +230,8 @@ impl TlsReporter {
         };
         let report = head.report(&claim.sessions);
         let gzip = Bytes::from(tlsrpt::compress(&report.to_json()));
-        for place in places {
-            let ReportUri::Https(uri) = place else {
-                continue;
-            };
-            match self.poster.post(uri, gzip.clone()).await {
-                Ok(()) => return true,
-                Err(error) => {
-                    tracing::info!(domain = %claim.domain, %error, "a report about TLS was not taken");
-                }
-            }
+        if self.post(claim, places, &gzip).await {
+            return true;
         }
         // A record that names no place that can be used asks for nothing.
         let mut taken = places.is_empty();
@@ -217,6 +246,34 @@ impl TlsReporter {
             }
         }
         taken
+    }
+
+    /// Whether one of the places took it by HTTPS. Each has its part of the time: one that never answers takes
+    /// nothing from the others.
+    async fn post(&self, claim: &ReportClaim, places: &[ReportUri], gzip: &Bytes) -> bool {
+        let uris: Vec<&HttpsUri> = places
+            .iter()
+            .filter_map(|place| match place {
+                ReportUri::Https(uri) => Some(uri),
+                ReportUri::Mailto(_) => None,
+            })
+            .collect();
+        let part = TLS_REPORT_POST_SECS / (uris.len() as u64).max(1);
+        for uri in uris {
+            let clock = &self.relay.parts.clock;
+            let limit = clock.sleep_until(self.relay.now().plus(Duration::from_secs(part)));
+            let posted = match future::select(self.poster.post(uri, gzip.clone()), limit).await {
+                Either::Left((posted, _)) => posted,
+                Either::Right(_) => Err(PostError::Unreachable),
+            };
+            match posted {
+                Ok(()) => return true,
+                Err(error) => {
+                    tracing::info!(domain = %claim.domain, %error, "a report about TLS was not taken");
+                }
+            }
+        }
+        false
     }
 
     /// Queues it as a mail, which is then tried for a day.

@@ -11,6 +11,7 @@ use securemail_core::backend::{
     DomainMemory, PostError, RecipientOutcome, ReportPoster, SessionOutcome,
 };
 use securemail_core::drive::{TlsReportSettings, TlsReporter};
+use securemail_core::limits::TLS_REPORTS_AT_ONCE_MAX;
 use securemail_core::route::PeerFailure;
 use securemail_core::tlsrpt::{HttpsUri, Report, read_report};
 use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
@@ -20,7 +21,7 @@ use securemail_testkit::scripted::{HostScript, reply};
 use tokio::sync::{Notify, oneshot};
 
 use crate::counting::world;
-use crate::flow_world::{DAY, HOUR, MINUTE, World, address, message, name, tenant};
+use crate::flow_world::{DAY, HOUR, MINUTE, SECOND, World, address, message, name, tenant};
 
 const EVA: &str = "eva@taker.example";
 const HOST: &str = "mx.host.example";
@@ -29,6 +30,8 @@ const HOST: &str = "mx.host.example";
 #[derive(Debug, Default)]
 struct Desk {
     fails: Mutex<Option<PostError>>,
+    /// Hosts that take a connection and never answer.
+    silent: Mutex<Vec<String>>,
     got: Mutex<Vec<(String, Bytes)>>,
     asked: Mutex<usize>,
 }
@@ -48,6 +51,9 @@ impl ReportPoster for Desk {
         *self.asked.lock().unwrap() += 1;
         if let Some(error) = *self.fails.lock().unwrap() {
             return Err(error);
+        }
+        if self.silent.lock().unwrap().contains(&to.host().to_string()) {
+            return std::future::pending().await;
         }
         let at = format!("{}{}", to.host(), to.path());
         self.got.lock().unwrap().push((at, report));
@@ -460,4 +466,105 @@ async fn a_mail_that_cannot_be_queued_is_tried_again() {
         .iter()
         .filter(|mail| mail.recipient.to_string() == "reports@taker.example");
     assert_eq!(of.count(), 1);
+}
+
+const SILENT: &str = "silent.example";
+
+fn with_silent() -> Arc<Desk> {
+    let desk = Desk::default();
+    desk.silent.lock().unwrap().push(SILENT.to_owned());
+    Arc::new(desk)
+}
+
+#[tokio::test]
+async fn places_that_never_answer_leave_time_for_the_last() {
+    let world = world().await;
+    let desk = with_silent();
+    let silent = format!("https://{SILENT}/");
+    let rua = format!("{silent}1,{silent}2,{silent}3,https://reports.taker.example/tls");
+    failing(&world, &rua).await;
+    to_next_day(&world, 5);
+    let began = world.now();
+    report(&world, &reporter(&world, &desk)).await;
+    assert_eq!(*desk.asked.lock().unwrap(), 4);
+    assert_eq!(desk.reports().len(), 1);
+    let took = world.now().since(began);
+    assert!(took <= MINUTE, "{took:?}");
+}
+
+/// What a process that dies loses is what was counted within a minute, whoever takes reports how slowly.
+#[tokio::test]
+async fn counts_are_written_down_while_a_place_never_answers() {
+    let world = world().await;
+    failing(&world, &format!("https://{SILENT}/")).await;
+    let desk = with_silent();
+    let contact = address("veilig@gemeente.example");
+    let mut settings = TlsReportSettings::new("Gemeente".to_owned(), contact, tenant().id);
+    settings.poll_every = 5 * SECOND;
+    let reporter = TlsReporter::new(world.relay.clone(), desk.clone(), settings);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let working = tokio::spawn(async move { reporter.work(stopped.map(drop)).await });
+    to_next_day(&world, 5);
+    while *desk.asked.lock().unwrap() == 0 {
+        world.pass(SECOND).await;
+    }
+    world.proved("other.example", "mx.other.example", HostScript::takes());
+    world.submit(message(&["jo@other.example"])).await;
+    world.pass(6 * SECOND).await;
+    assert_eq!(*desk.asked.lock().unwrap(), 1, "it is still asked");
+    let memory = world.memory.inner();
+    let mut domains = Vec::new();
+    while let Some(claim) = memory
+        .claim_report(world.now().plus(3 * DAY), 9 * DAY)
+        .await
+        .unwrap()
+    {
+        domains.push(claim.domain);
+    }
+    assert!(domains.contains(&name("other.example")), "{domains:?}");
+    stop.send(()).unwrap();
+    working.await.unwrap();
+}
+
+/// A report goes out when its day is over, however late the reporter comes to it: the day's last counts are in it.
+#[tokio::test]
+async fn a_report_holds_what_was_counted_while_another_one_was_slow() {
+    let world = world().await;
+    let desk = with_silent();
+    world.proved("slow.example", "mx.slow.example", HostScript::takes());
+    asks(&world, "slow.example", &format!("https://{SILENT}/"));
+    world.proved("taker.example", HOST, HostScript::takes());
+    asks(&world, "taker.example", "https://reports.taker.example/tls");
+    world.submit(message(&["a@slow.example"])).await;
+    world.relay.write_counts().await.unwrap();
+    to_next_day(&world, 23);
+    world.submit(message(&[EVA])).await;
+    world.clock.advance(55 * MINUTE);
+    let reporter = reporter(&world, &desk);
+    let reporting = tokio::spawn(async move { reporter.report_due().await });
+    world.pass(SECOND).await;
+    assert_eq!(*desk.asked.lock().unwrap(), 1);
+    world.submit(message(&["jo@taker.example"])).await;
+    world.clock.advance(5 * HOUR);
+    reporting.await.unwrap().unwrap();
+    let sessions = |report: &Report| report.policies[0].summary.total_successful_session_count;
+    assert_eq!(desk.reports().iter().map(sessions).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test]
+async fn a_few_reports_are_sent_at_once() {
+    let world = world().await;
+    let desk = with_silent();
+    for number in 0..TLS_REPORTS_AT_ONCE_MAX + 2 {
+        let domain = format!("d{number}.example");
+        world.proved(&domain, &format!("mx.{domain}"), HostScript::takes());
+        asks(&world, &domain, &format!("https://{SILENT}/"));
+        world.submit(message(&[&format!("a@{domain}")])).await;
+    }
+    to_next_day(&world, 5);
+    let reporter = reporter(&world, &desk);
+    let reporting = tokio::spawn(async move { reporter.report_due().await });
+    world.pass(SECOND).await;
+    assert_eq!(*desk.asked.lock().unwrap(), TLS_REPORTS_AT_ONCE_MAX);
+    reporting.abort();
 }
