@@ -63,6 +63,28 @@ async fn repeat_has_one_notice(world: &World) {
 #[tokio::test]
 async fn a_repeat_that_waits_in_the_spool_still_knows_what_was_first() {
     let mut world = world().await;
+    world.vault.hold("store");
+    submit_and_crash(&mut world).await;
+    world.clock.advance(16 * MINUTE);
+    world.vault.fail("store", Fault::Unavailable);
+    let reply = world.submit(message(&[EVA])).await;
+    assert!(reply.text().starts_with("accepted as"), "{reply}");
+    assert_eq!(world.spool.inner().contents(), 1, "it does not wait");
+    world.vault.up();
+    world.spool.fail("settle", Fault::Unavailable);
+    world.work_after(60 * MINUTE).await;
+    assert_eq!(world.vault.inner().count(), 1, "deposited, not settled");
+    world.spool.up();
+    world.work_after(60 * MINUTE).await;
+    world.sweep().await;
+    world.work().await;
+    assert_eq!(world.vault.inner().count(), 1, "vault objects");
+    assert_eq!(world.told(EVA).len(), 1, "notices");
+}
+
+#[tokio::test]
+async fn a_repeat_that_met_its_first_is_answered_though_nothing_can_be_settled() {
+    let mut world = world().await;
     world.spool.hold("settle");
     submit_and_crash(&mut world).await;
     world.clock.advance(16 * MINUTE);
@@ -70,11 +92,7 @@ async fn a_repeat_that_waits_in_the_spool_still_knows_what_was_first() {
     let reply = world.submit(message(&[EVA])).await;
     assert!(reply.text().starts_with("accepted as"), "{reply}");
     world.spool.up();
-    world.work_after(60 * MINUTE).await;
-    world.sweep().await;
-    world.work().await;
-    assert_eq!(world.vault.inner().count(), 1, "vault objects");
-    assert_eq!(world.told(EVA).len(), 1, "notices");
+    repeat_has_one_notice(&world).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use super::deliver::Delivery;
 use super::item::ItemHeader;
 use super::own_mail::{OwnMail, own_queue};
 use crate::StoreError;
-use crate::backend::{Committed, DsnCommitted, End, ItemClass, RecipientOutcome, Settlement};
+use crate::backend::{
+    Committed, DsnCommitted, End, ItemClass, NewEvent, RecipientOutcome, Settlement,
+};
 use crate::mail::{Dsn, DsnAction, DsnReason, DsnRecipient, Head, Reference, ReturnRoute};
 use crate::route::{Decision, Route};
 use crate::vocab::{Address, EnhancedStatus, Reply, RequireTls, ReversePath, Tenant, VaultId};
@@ -20,11 +22,15 @@ pub(super) struct News {
     pub status: EnhancedStatus,
     /// The sentence of the decision.
     pub why: String,
+    /// What is logged with it.
+    pub events: Vec<NewEvent>,
 }
 
 impl Relay {
     /// Commits a DSN and ends the delivery. `None` where nobody is to be told: a failure of mail from
     /// `<>` is never answered (RFC 5321, section 6.1).
+    ///
+    /// The DSN brings its events along: whoever finds them knows that the sender was told.
     pub(super) async fn bounce(
         &self,
         header: &ItemHeader,
@@ -38,6 +44,7 @@ impl Relay {
             self.observe_end(End::Bounced, header.accepted);
             return Ok(None);
         };
+        events.extend(self.on_sender_informed(delivery, "given back"));
         let last = delivery.record.attempts.last();
         let news = News {
             kind: "dsn",
@@ -48,10 +55,10 @@ impl Relay {
             ),
             status: status_of(decision),
             why: decision.sentence(),
+            events,
         };
-        let committed = self.commit_dsn(header, delivery, sender, &news).await?;
-        events.extend(self.on_sender_informed(delivery, "given back"));
-        self.settle(&delivery.lease, Settlement::Bounced, events)
+        let committed = self.commit_dsn(header, delivery, sender, news).await?;
+        self.settle(&delivery.lease, Settlement::Bounced, Vec::new())
             .await?;
         self.observe_end(End::Bounced, header.accepted);
         Ok(Some(DsnCommitted::assertion(committed)))
@@ -63,7 +70,7 @@ impl Relay {
         header: &ItemHeader,
         delivery: &Delivery,
         sender: &Address,
-        news: &News,
+        news: News,
     ) -> Result<Committed, StoreError> {
         let tenant = &delivery.lease.delivery.tenant;
         let tenant = self.parts.directory.tenant(tenant).await?;
@@ -75,7 +82,7 @@ impl Relay {
         &self,
         header: &ItemHeader,
         delivery: &Delivery,
-        news: &News,
+        news: News,
         (sender, tenant): (&Address, Option<&Tenant>),
     ) -> OwnMail {
         let key = &delivery.lease.delivery;
@@ -123,7 +130,7 @@ impl Relay {
             arrives_quietly: false,
             bland: Some(mail(ReturnRoute::Unauthenticated)),
             require_tls: about_require_tls(header.demands.require_tls),
-            events: Vec::new(),
+            events: news.events,
         }
     }
 }

@@ -92,7 +92,8 @@ impl Relay {
                     tracing::warn!(queue_id = %delivery.lease.delivery, %error, "the vault cannot take it now; it waits");
                     let due = self.now().plus(self.settings.own_fault_retry);
                     delivery.record.deposited = true;
-                    waiting.push(self.waiting(delivery, Due::At(due), Some(&decision)));
+                    // The decision is logged when it is carried out.
+                    waiting.push(self.waiting(delivery, Due::At(due), None));
                 }
             }
         }

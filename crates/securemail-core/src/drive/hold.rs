@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::Relay;
 use super::deliver::Delivery;
-use super::item::ItemHeader;
-use super::pickup::{Deposit, PickupError};
+use super::item::{DeliveryRecord, ItemHeader};
+use super::pickup::{Deposit, Deposited, PickupError};
+use super::reached::{Reached, reached};
 use crate::StoreError;
-use crate::backend::{Committed, End, ItemClass, Settlement};
-use crate::ledger::EventName;
+use crate::backend::{Committed, End, ItemClass, Lease, NewEvent, Settlement};
+use crate::ledger::Log;
 use crate::mail;
 use crate::pickup::Tell;
 use crate::route::{Decision, Route, VaultReason};
@@ -54,47 +55,126 @@ impl Relay {
             phone,
             language: language.to_string(),
             tenant,
+            events: Vec::new(),
         };
-        let (kept_as, tell) = self.deposit(deposit, key).await?;
-        let mut events = self.on_decision(delivery, decision);
+        let decided = self.on_decision(delivery, decision);
+        let (kept_as, tell) = self.deposit(deposit, (key, &decided)).await?;
+        let mut events = Vec::new();
         if kept_as != *key {
-            let words = format!(
-                "in the vault since an earlier attempt, as {}",
-                kept_as.queue
-            );
-            events.extend(self.on_happened(EventName::ContentConsignment, delivery, &words));
+            events.extend(decided);
+            events.extend(self.on_met(&delivery.log, (key, recipient), &kept_as));
         }
-        self.settle(&delivery.lease, Settlement::Vaulted, events)
-            .await?;
+        self.settle_vaulted(&delivery.lease, events, tell).await?;
         self.observe_end(End::Vaulted, header.accepted);
-        if let Some(tell) = tell
-            && let Err(error) = self.tell(tell).await
-        {
-            // The pickup's record still says that somebody must be told; the sweep comes back to it.
-            tracing::warn!(queue_id = %key, %error, "somebody must still be told");
-        }
         Ok(Committed::assertion(key.queue))
     }
 
     /// Into the vault, under the id that `deposit` says: under which delivery it is there, and who must
-    /// be told now.
+    /// be told now. Where that is its own, `decided` is logged with it.
     async fn deposit(
         &self,
         mut deposit: Deposit,
-        own: &DeliveryKey,
+        (own, decided): (&DeliveryKey, &[NewEvent]),
     ) -> Result<(DeliveryKey, Option<Tell>), StoreError> {
-        let mut deposited = self.pickups.deposit(deposit.clone()).await;
-        if matches!(deposited, Err(PickupError::Destroyed)) && deposit.delivery != *own {
-            // Another attempt's pickup is over, and nobody knows why: this one is not lost with it.
-            deposit.delivery = own.clone();
-            deposited = self.pickups.deposit(deposit.clone()).await;
+        if deposit.delivery != *own {
+            match self.pickups.deposit(deposit.clone()).await {
+                // Another attempt's pickup is over, and nobody knows why: this one is not lost with it.
+                Err(PickupError::Destroyed) => deposit.delivery = own.clone(),
+                Ok(deposited) => return Ok((deposit.delivery, deposited.tell)),
+                Err(error) => return Err(unavailable(error)),
+            }
         }
-        match deposited {
-            Ok(deposited) => Ok((deposit.delivery, deposited.tell)),
-            // It was there, was picked up and destroyed; what is left is to write down that it is.
-            Err(PickupError::Destroyed) => Ok((deposit.delivery, None)),
-            Err(error) => Err(StoreError::Unavailable(error.into())),
+        deposit.events = decided.to_vec();
+        // What was in the vault under its own id was settled before it came here: keys that are gone are
+        // those of a deposit that never was complete, and the message is not lost with them.
+        let deposited = self.pickups.deposit(deposit).await.map_err(unavailable)?;
+        Ok((own.clone(), deposited.tell))
+    }
+
+    /// Settles a delivery that an earlier attempt brought to its end and did not live to settle, and says
+    /// whether there was one. What somebody was told is not decided anew: evidence changes, and a copy would
+    /// come beside a notice, or beside a DSN.
+    pub(super) async fn settle_reached(
+        &self,
+        header: &ItemHeader,
+        lease: &Lease,
+        record: &DeliveryRecord,
+    ) -> Result<bool, StoreError> {
+        let key = &lease.delivery;
+        let log = self.log(&key.tenant).await;
+        let log = log.map_err(|error| StoreError::Unavailable(error.into()))?;
+        match reached(self.pickups.audit(), &log, key).await? {
+            Some(Reached::GivenBack) => {
+                self.settle(lease, Settlement::Bounced, Vec::new()).await?;
+                self.observe_end(End::Bounced, header.accepted);
+                return Ok(true);
+            }
+            Some(Reached::Vaulted) => {
+                let deposited = self.pickups.resume(key).await.map_err(unavailable)?;
+                let tell = deposited.and_then(|deposited| deposited.tell);
+                self.settle_vaulted(lease, Vec::new(), tell).await?;
+                self.observe_end(End::Vaulted, header.accepted);
+                return Ok(true);
+            }
+            None => {}
         }
+        let Some(first) = &record.first else {
+            return Ok(false);
+        };
+        let Some(Deposited { tell, .. }) = self.resume_lost(&log, first).await? else {
+            return Ok(false);
+        };
+        let events = self.on_met(&log, (key, &record.recipient), first);
+        self.settle_vaulted(lease, events, tell).await?;
+        self.observe_end(End::Vaulted, header.accepted);
+        Ok(true)
+    }
+
+    /// The deposit of a lost attempt, where it still waits and a repeat can meet it.
+    async fn resume_lost(
+        &self,
+        log: &Log,
+        first: &DeliveryKey,
+    ) -> Result<Option<Deposited>, StoreError> {
+        match reached(self.pickups.audit(), log, first).await? {
+            Some(Reached::Vaulted) => self.pickups.resume(first).await.map_err(unavailable),
+            Some(Reached::GivenBack) | None => Ok(None),
+        }
+    }
+
+    /// Covers a repeat whose lost `first` attempt waits in the vault; `None` where it does not.
+    pub(super) async fn meet(
+        &self,
+        log: &Log,
+        (lease, recipient): (&Lease, &Address),
+        first: &DeliveryKey,
+    ) -> Result<Option<Committed>, StoreError> {
+        let Some(Deposited { tell, .. }) = self.resume_lost(log, first).await? else {
+            return Ok(None);
+        };
+        let events = self.on_met(log, (&lease.delivery, recipient), first);
+        if let Err(error) = self.settle_vaulted(lease, events, tell).await {
+            // It is there all the same; the intent lapses, and one more repeat meets the same.
+            tracing::warn!(queue_id = %lease.delivery, %error, "in the vault, and not settled");
+        }
+        Ok(Some(Committed::assertion(lease.delivery.queue)))
+    }
+
+    /// The vault has it: settles the delivery, then tells.
+    async fn settle_vaulted(
+        &self,
+        lease: &Lease,
+        events: Vec<NewEvent>,
+        tell: Option<Tell>,
+    ) -> Result<(), StoreError> {
+        self.settle(lease, Settlement::Vaulted, events).await?;
+        if let Some(tell) = tell
+            && let Err(error) = self.tell(tell).await
+        {
+            // The pickup's record still says that somebody must be told; the sweep comes back to it.
+            tracing::warn!(queue_id = %lease.delivery, %error, "somebody must still be told");
+        }
+        Ok(())
     }
 
     /// Commits the mail of a tell; then it is told.
@@ -117,6 +197,10 @@ impl Relay {
             .unwrap_or(&self.settings.notice_from)
             .clone()
     }
+}
+
+fn unavailable(error: PickupError) -> StoreError {
+    StoreError::Unavailable(error.into())
 }
 
 /// Why it is the vault; the sentence for recipients follows from it.

@@ -11,7 +11,7 @@ use super::item::DeliveryRecord;
 use super::rounds::Rounds;
 use super::submission::{Accepted, Screened, try_later};
 use crate::StoreError;
-use crate::backend::{Claim, Earlier, Intent, Lease};
+use crate::backend::{Claim, Committed, Earlier, End, Intent, Lease};
 use crate::route::Evidence;
 use crate::vocab::{DeliveryKey, EnhancedStatus, Reply};
 
@@ -27,6 +27,8 @@ pub(super) struct Begun {
     pub rounds: Rounds,
     /// Recipients whose earlier submission stands, by their place in the envelope.
     pub earlier: Vec<(u16, Earlier)>,
+    /// Recipients whose lost attempt is in the vault.
+    pub met: Vec<(u16, Arc<Committed>)>,
 }
 
 /// What the spool said to the intents of one message.
@@ -78,6 +80,7 @@ impl Relay {
                 message,
                 rounds: rounds.let_go(),
                 earlier: Vec::new(),
+                met: Vec::new(),
             });
         }
         rounds.call_off().await;
@@ -100,12 +103,44 @@ impl Relay {
                 }
             };
         }
-        let rounds = self.begin_rounds(&message, claims.granted);
+        let mut granted = claims.granted.clone();
+        let Ok(met) = self.meet_lost(&message, &mut granted).await else {
+            self.release_all(claims.without_past()).await;
+            return Err(try_later());
+        };
+        let rounds = self.begin_rounds(&message, granted);
         Ok(Begun {
             message,
             rounds: rounds.let_go(),
             earlier: claims.earlier,
+            met,
         })
+    }
+
+    /// Settles those of `granted` whose lost attempt came as far as the vault, and takes them out.
+    async fn meet_lost(
+        &self,
+        message: &Accepted,
+        granted: &mut Vec<Lease>,
+    ) -> Result<Vec<(u16, Arc<Committed>)>, StoreError> {
+        let mut met = Vec::new();
+        for (index, first) in &message.lost {
+            let lease = granted.iter().find(|l| l.delivery.recipient == *index);
+            let address = message.envelope.recipients.get(usize::from(*index));
+            let (Some(lease), Some(address)) = (lease, address) else {
+                continue;
+            };
+            let found = self.meet(&message.log, (lease, address), first).await?;
+            met.extend(found.map(|committed| (*index, Arc::new(committed))));
+        }
+        granted.retain(|lease| {
+            met.iter()
+                .all(|(index, _)| *index != lease.delivery.recipient)
+        });
+        for _ in &met {
+            self.observe_end(End::Vaulted, message.header.accepted);
+        }
+        Ok(met)
     }
 
     /// Hands the intents of all recipients to the spool.

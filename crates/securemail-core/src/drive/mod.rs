@@ -17,6 +17,7 @@ mod letters;
 mod named;
 mod own_mail;
 pub mod pickup;
+mod reached;
 mod record;
 mod refresh;
 mod relay;

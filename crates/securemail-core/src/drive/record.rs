@@ -11,7 +11,9 @@ use crate::backend::{AttemptReport, KeyError, NewEvent, RecipientOutcome};
 use crate::ledger::{Event, EventName, Log};
 use crate::mail::Reference;
 use crate::route::{Decision, Route, Rule};
-use crate::vocab::{Address, Envelope, QueueId, Reply, ReversePath, TenantId, VaultId};
+use crate::vocab::{
+    Address, DeliveryKey, Envelope, QueueId, Reply, ReversePath, TenantId, VaultId,
+};
 
 impl Relay {
     /// The log of a tenant.
@@ -106,6 +108,8 @@ impl Relay {
             }
         };
         let outcome = self.about(outcome, delivery).reason(&decision.sentence());
+        let reference = Reference::of_vault(VaultId::of(&delivery.lease.delivery));
+        let outcome = outcome.reference(&reference.to_string());
         if is_own_fault(decision) {
             return self.entries(&delivery.log, [outcome]);
         }
@@ -156,6 +160,20 @@ impl Relay {
             .reason(words)
             .reference(&reference.to_string());
         self.entries(&delivery.log, [informed])
+    }
+
+    /// The vault has it from an earlier attempt at the same submission, as `first`.
+    pub(super) fn on_met(
+        &self,
+        log: &Log,
+        (key, recipient): (&DeliveryKey, &Address),
+        first: &DeliveryKey,
+    ) -> Vec<NewEvent> {
+        let words = format!("in the vault since an earlier attempt, as {}", first.queue);
+        let met = Event::new(EventName::ContentConsignment, self.now(), key.queue)
+            .recipient(key.recipient, recipient)
+            .reason(&words);
+        self.entries(log, [met])
     }
 
     /// Something happened to it, for a reason in words.

@@ -58,9 +58,12 @@ impl Relay {
             message,
             rounds,
             earlier,
+            met,
         } = self.begin(&screened).await?;
         let rounds = self.end_rounds(rounds, deadline).await;
         let mut covered = self.join_all_earlier(earlier, deadline).await;
+        let met = met.into_iter().map(|(i, c)| (i, Covered::Committed(c)));
+        covered.extend(met);
         let standings = rounds.into_iter().flat_map(Round::standings).collect();
         self.conclude(&message, standings, &mut covered).await;
         Settled::of(message.queue, message.envelope.recipients.len(), covered)

@@ -91,8 +91,9 @@ impl Relay {
             reason,
             status,
             why: decision.sentence(),
+            events: Vec::new(),
         };
-        match self.commit_dsn(header, delivery, sender, &news).await {
+        match self.commit_dsn(header, delivery, sender, news).await {
             Ok(_) => {
                 delivery.record.delay_told = true;
                 self.on_sender_informed(delivery, "not delivered yet")

@@ -172,6 +172,17 @@ impl Relay {
         if unsettled && class == ItemClass::Content {
             record.note(self.lost_attempt(&record));
         }
+        if class == ItemClass::Content {
+            match self.settle_reached(&header, &lease, &record).await {
+                Ok(false) => {}
+                Ok(true) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(queue_id = %key, %error, "it may have come to its end; it waits");
+                    let due = self.now().plus(self.settings.own_fault_retry);
+                    return self.put_back(&lease, &record, due).await;
+                }
+            }
+        }
         let Some(_permit) = self.destinations.enter(record.recipient.domain()) else {
             let due = self.now().plus(self.settings.shortest_retry);
             return self.put_back(&lease, &record, due).await;

@@ -2,7 +2,7 @@
 
 use super::Facts;
 use super::outcome::{Ending, Loggable, Passed, Unlogged};
-use super::state::{DAY, HOUR, Phase, Pickup};
+use super::state::{DAY, HOUR, LONGEST, Phase, Pickup};
 use super::tell::TellKind;
 use crate::vocab::UnixTime;
 
@@ -82,14 +82,21 @@ impl Pickup {
     }
 
     /// When it ends by itself.
+    ///
+    /// What is not durable yet is not kept for its recipient, so retention says nothing of it: its keys
+    /// stay for as long as somebody may try to seal it again.
     #[must_use]
     pub fn end(&self) -> UnixTime {
         let Facts {
+            deposited,
             expires,
             number_until,
             grace,
             ..
         } = self.facts;
+        if self.phase == Phase::Sealing {
+            return deposited.plus(LONGEST);
+        }
         if self.phase == Phase::NumberMissing {
             return number_until.min(expires);
         }

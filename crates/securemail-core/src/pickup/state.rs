@@ -9,12 +9,15 @@ use super::outcome::Unlogged;
 use super::tell::{TellKind, Untold};
 use super::{Facts, LinkDigest};
 use crate::backend::{Entropy, NoEntropy};
+use crate::limits::RETENTION_DAYS_MAX;
 use crate::seal::WrappedContentKey;
 use crate::secret::Key32;
 use crate::vocab::{PhoneNumber, UnixTime};
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+/// No message is kept for longer.
+pub(super) const LONGEST: Duration = Duration::from_secs(RETENTION_DAYS_MAX * 24 * 3600);
 
 /// The state of a pickup. It is kept sealed; see [`crate::backend::PickupRecord`].
 #[derive(Clone, Deserialize, Serialize)]
@@ -146,6 +149,13 @@ impl Pickup {
         self.link = Some(link);
         self.wrapped_key = Some(wrapped_key);
         self
+    }
+
+    /// The content is about to be sealed once more. It was not durable, so its times count from now.
+    pub fn begin_again(&mut self, facts: Facts) {
+        if self.phase == Phase::Sealing {
+            self.facts = facts;
+        }
     }
 
     /// The content is durable: from now on somebody can be told.

@@ -28,7 +28,7 @@ use securemail_testkit::memory::{
     MemoryAudit, MemoryDirectory, MemoryDomainMemory, MemoryKeyStore, MemoryPickups,
     MemoryReturnHosts, MemorySpool, MemoryVault,
 };
-use securemail_testkit::outage::Outage;
+use securemail_testkit::outage::{Outage, Trip};
 use securemail_testkit::scripted::{Delivered, HostScript, ScriptedDns, ScriptedTransport, reply};
 use securemail_testkit::sim::{ManualClock, SeededEntropy, TestExecutor};
 
@@ -48,6 +48,8 @@ pub(crate) struct World {
     settings: RelaySettings,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) executor: Arc<TestExecutor>,
+    /// Counts every call to a store.
+    pub(crate) trip: Arc<Trip>,
     pub(crate) dns: Arc<ScriptedDns>,
     pub(crate) transport: Arc<ScriptedTransport>,
     pub(crate) spool: Arc<Outage<MemorySpool>>,
@@ -78,19 +80,21 @@ impl World {
         let key = Key32::random(&*entropy).unwrap();
         let master = Arc::new(LocalMasterKey::new(&key, entropy.clone() as _));
         let clock = Arc::new(ManualClock::default());
-        let audit = Arc::new(Outage::new(Arc::new(MemoryAudit::default())));
+        let trip = Arc::new(Trip::default());
+        let audit = Arc::new(Outage::new(Arc::new(MemoryAudit::default())).sharing(&trip));
         let spool = MemorySpool::new(audit.inner().clone());
-        let spool = Arc::new(Outage::new(Arc::new(spool)));
-        let vault = Arc::new(Outage::new(Arc::new(MemoryVault::default())));
-        let keys = Arc::new(Outage::new(Arc::new(MemoryKeyStore::default())));
-        let memory = Arc::new(Outage::new(Arc::new(MemoryDomainMemory::default())));
-        let directory = Arc::new(Outage::new(Arc::new(MemoryDirectory::default())));
+        let spool = Arc::new(Outage::new(Arc::new(spool)).sharing(&trip));
+        let vault = Arc::new(Outage::new(Arc::new(MemoryVault::default())).sharing(&trip));
+        let keys = Arc::new(Outage::new(Arc::new(MemoryKeyStore::default())).sharing(&trip));
+        let memory = Arc::new(Outage::new(Arc::new(MemoryDomainMemory::default())).sharing(&trip));
+        let directory = Arc::new(Outage::new(Arc::new(MemoryDirectory::default())).sharing(&trip));
         directory.put_tenant(&tenant()).await.unwrap();
-        let signing = Arc::new(Outage::new(Arc::new(signing_keys())));
+        let signing = Arc::new(Outage::new(Arc::new(signing_keys())).sharing(&trip));
         let dns = Arc::new(ScriptedDns::default());
         let transport = Arc::new(ScriptedTransport::new(clock.clone()));
-        let pickups = Arc::new(Outage::new(Arc::new(MemoryPickups::default())));
-        let return_hosts = Arc::new(Outage::new(Arc::new(MemoryReturnHosts::default())));
+        let pickups = Arc::new(Outage::new(Arc::new(MemoryPickups::default())).sharing(&trip));
+        let return_hosts =
+            Arc::new(Outage::new(Arc::new(MemoryReturnHosts::default())).sharing(&trip));
         let observer = Arc::new(RecordingObserver::default());
         let executor = Arc::new(TestExecutor::default());
         let mut settings = settings();
@@ -135,6 +139,7 @@ impl World {
             settings,
             clock,
             executor,
+            trip,
             dns,
             transport,
             spool,

@@ -257,6 +257,7 @@ pub(crate) fn deposit(queue: u8, phone: Option<&str>) -> Deposit {
         why: "Mail for example.nl goes into the vault, because no safe way was found.".to_owned(),
         phone: phone.map(|phone| phone.parse().unwrap()),
         language: "nl".to_owned(),
+        events: Vec::new(),
     }
 }
 

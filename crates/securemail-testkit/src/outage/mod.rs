@@ -3,6 +3,7 @@
 //! A test that means to break something must break it: [`Outage::up`] fails where a fault was never met.
 
 mod backends;
+mod trip;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use securemail_core::StoreError;
 use tokio::sync::watch;
 
+pub use self::trip::Trip;
 use crate::memory::lock;
 
 /// How an operation fails. A failure changes nothing.
@@ -29,6 +31,7 @@ pub struct Outage<T> {
     held: watch::Sender<BTreeSet<&'static str>>,
     /// What was held and has been called since.
     waited: Mutex<BTreeSet<&'static str>>,
+    trip: Arc<Trip>,
 }
 
 /// A fault, and how many calls it has met.
@@ -47,7 +50,15 @@ impl<T> Outage<T> {
             faults: Mutex::default(),
             held: watch::Sender::default(),
             waited: Mutex::default(),
+            trip: Arc::default(),
         }
+    }
+
+    /// Counts its calls together with those of all others that share `trip`.
+    #[must_use]
+    pub fn sharing(mut self, trip: &Arc<Trip>) -> Self {
+        self.trip = trip.clone();
+        self
     }
 
     /// What is behind it.
@@ -105,6 +116,7 @@ impl<T> Outage<T> {
     }
 
     async fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+        self.trip.pass().await?;
         let mut held = self.held.subscribe();
         if held.borrow().contains(operation) {
             lock(&self.waited).insert(operation);

@@ -7,7 +7,7 @@ use super::log::Happened;
 use super::record::Outcome;
 use super::{PickupError, PickupService};
 use crate::StoreError;
-use crate::backend::KeyPurpose;
+use crate::backend::{KeyPurpose, NewEvent};
 use crate::limits::RETENTION_DAYS_MAX;
 use crate::pickup::{
     Ending, Facts, LinkSecret, Phase, Pickup, SenderToken, Tell, TellKind, Told, Untold,
@@ -39,6 +39,8 @@ pub struct Deposit {
     pub phone: Option<PhoneNumber>,
     /// The language that the recipient is written in.
     pub language: String,
+    /// What is logged with it: the decision.
+    pub events: Vec<NewEvent>,
 }
 
 /// The message is durable in the vault: its delivery can be settled as vaulted.
@@ -50,6 +52,14 @@ pub struct Deposited {
     /// was done by an earlier call. It comes again from [`PickupService::sweep`] until
     /// [`PickupService::told`] was called.
     pub tell: Option<Tell>,
+}
+
+/// How far a deposit was when this call came to it.
+enum Begun {
+    /// There was nothing; this call made its keys and its record.
+    Now(Pickup),
+    /// An earlier call had begun.
+    Before(Pickup),
 }
 
 impl PickupService {
@@ -64,25 +74,57 @@ impl PickupService {
             tenant: deposit.delivery.tenant.clone(),
             id: VaultId::of(&deposit.delivery),
         };
-        let pickup = match self.load(&key).await {
-            Ok(known) => known.pickup,
+        let begun = match self.load(&key).await {
+            Ok(known) => Begun::Before(known.pickup),
             Err(PickupError::Store(StoreError::NotFound)) => self.begin(&key, &deposit).await?,
             Err(error) => return Err(error),
         };
-        let pickup = match pickup.phase() {
-            Phase::Sealing => self.seal_into_vault(&key, &pickup, &deposit).await?,
-            Phase::Ended => return Err(PickupError::Destroyed),
-            Phase::NumberMissing | Phase::NoticePending | Phase::Notified => pickup,
+        let pickup = match begun {
+            Begun::Now(pickup) => self.seal_into_vault(&key, &pickup, deposit).await?,
+            Begun::Before(pickup) if pickup.phase() == Phase::Sealing => {
+                self.seal_again(&key, deposit).await?
+            }
+            Begun::Before(pickup) => pickup,
         };
-        let tell = match pickup.untold().first() {
-            Some(untold) => self.tell(&pickup, *untold).await?,
-            None => None,
-        };
+        if pickup.phase() == Phase::Ended {
+            return Err(PickupError::Destroyed);
+        }
+        let tell = self.first_tell(&pickup).await?;
         Ok(Deposited { key, tell })
     }
 
+    /// Goes on with what the log says is in the vault; `None` where its end has come since.
+    pub(in crate::drive) async fn resume(
+        &self,
+        delivery: &DeliveryKey,
+    ) -> Result<Option<Deposited>, PickupError> {
+        let key = VaultKey {
+            tenant: delivery.tenant.clone(),
+            id: VaultId::of(delivery),
+        };
+        let pickup = match self.load(&key).await {
+            Ok(known) => known.pickup,
+            Err(PickupError::Store(StoreError::NotFound)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let pickup = match pickup.phase() {
+            Phase::Sealing => self.write_durable(&key).await?,
+            Phase::Ended => return Ok(None),
+            Phase::NumberMissing | Phase::NoticePending | Phase::Notified => pickup,
+        };
+        let tell = self.first_tell(&pickup).await?;
+        Ok(Some(Deposited { key, tell }))
+    }
+
+    async fn first_tell(&self, pickup: &Pickup) -> Result<Option<Tell>, PickupError> {
+        match pickup.untold().first() {
+            Some(untold) => self.tell(pickup, *untold).await,
+            None => Ok(None),
+        }
+    }
+
     /// Makes the keys and the record. Nothing of the content is stored yet.
-    async fn begin(&self, key: &VaultKey, deposit: &Deposit) -> Result<Pickup, PickupError> {
+    async fn begin(&self, key: &VaultKey, deposit: &Deposit) -> Result<Begun, PickupError> {
         let facts = self.facts(key, deposit);
         let pickup = Pickup::new(facts, Key32::random(&*self.parts.entropy)?);
         let pickup = match &deposit.phone {
@@ -97,9 +139,9 @@ impl PickupService {
             }
         };
         match self.parts.pickups.create(&self.record(&pickup, 1)?).await {
-            Ok(()) => Ok(pickup),
+            Ok(()) => Ok(Begun::Now(pickup)),
             // Somebody else began the same deposit: go on with theirs.
-            Err(StoreError::AlreadyExists) => Ok(self.load(key).await?.pickup),
+            Err(StoreError::AlreadyExists) => Ok(Begun::Before(self.load(key).await?.pickup)),
             Err(error) => Err(error.into()),
         }
     }
@@ -140,11 +182,32 @@ impl PickupService {
         Ok((LinkSecret::new(link), wrapped))
     }
 
+    /// Goes on with a deposit that an earlier call began. What the log says is in the vault is there, and
+    /// is not said twice.
+    async fn seal_again(&self, key: &VaultKey, deposit: Deposit) -> Result<Pickup, PickupError> {
+        if self.is_consigned(&deposit.delivery).await? {
+            return self.write_durable(key).await;
+        }
+        let facts = self.facts(key, &deposit);
+        let again = |pickup: &mut Pickup| {
+            pickup.begin_again(facts.clone());
+            Outcome::Write(())
+        };
+        let pickup = self.change(key, again).await?.1;
+        if pickup.phase() != Phase::Sealing {
+            // Somebody else sealed it meanwhile.
+            return Ok(pickup);
+        }
+        self.seal_into_vault(key, &pickup, deposit).await
+    }
+
+    /// Stores the content, logs that, and writes it into the record, in this order: who comes after a crash
+    /// sees by the log whether it must go on.
     async fn seal_into_vault(
         &self,
         key: &VaultKey,
         pickup: &Pickup,
-        deposit: &Deposit,
+        deposit: Deposit,
     ) -> Result<Pickup, PickupError> {
         let content_key = match pickup.wrapped_key() {
             Some(wrapped) => {
@@ -172,12 +235,17 @@ impl PickupService {
             }
             Err(error) => return Err(error.into()),
         };
-        let now = self.now();
         let mut happened = vec![Happened::Deposited(digest)];
         if pickup.phone().is_none() {
             happened.push(Happened::NumberMissing);
         }
-        self.log(pickup.facts(), happened, now).await?;
+        self.log_deposit(pickup.facts(), deposit.events, happened)
+            .await?;
+        self.write_durable(key).await
+    }
+
+    async fn write_durable(&self, key: &VaultKey) -> Result<Pickup, PickupError> {
+        let now = self.now();
         let durable = |pickup: &mut Pickup| {
             pickup.content_is_durable(now);
             Outcome::Write(())

@@ -4,12 +4,14 @@
 //! followed, that a code was sent or was right, or that a message was read. The end of a message that
 //! was picked up looks like its end by the recipient's wish.
 
+use super::super::reached::{Reached, reached};
 use super::record::Outcome;
 use super::{PickupError, PickupService};
+use crate::backend::NewEvent;
 use crate::ledger::{Event, EventName, Log};
 use crate::mail::Reference;
 use crate::pickup::{Ending, Facts, Loggable, Pickup, Unlogged};
-use crate::vocab::{PhoneNumber, ReversePath, UnixTime};
+use crate::vocab::{DeliveryKey, PhoneNumber, ReversePath, UnixTime};
 
 /// What happened.
 #[derive(Debug)]
@@ -118,12 +120,32 @@ impl PickupService {
             return Ok(pickup);
         }
         let happened = events.iter().map(|event| (event.what.into(), event.at));
-        self.append(pickup.facts(), happened.collect()).await?;
+        self.append(pickup.facts(), Vec::new(), happened.collect())
+            .await?;
         let logged = |pickup: &mut Pickup| {
             pickup.logged(&events);
             Outcome::Write(())
         };
         Ok(self.change(&pickup.facts().key(), logged).await?.1)
+    }
+
+    /// Whether the tenant's log says that this delivery is in the vault: from then on it is.
+    pub(super) async fn is_consigned(&self, delivery: &DeliveryKey) -> Result<bool, PickupError> {
+        let log = Log::of_tenant(delivery.tenant.clone(), &*self.parts.master).await?;
+        let reached = reached(&*self.parts.audit, &log, delivery).await?;
+        Ok(reached == Some(Reached::Vaulted))
+    }
+
+    /// Logs a deposit together with the decision that it came from.
+    pub(super) async fn log_deposit(
+        &self,
+        facts: &Facts,
+        decided: Vec<NewEvent>,
+        happened: Vec<Happened<'_>>,
+    ) -> Result<(), PickupError> {
+        let now = self.now();
+        let happened = happened.into_iter().map(|happened| (happened, now));
+        self.append(facts, decided, happened.collect()).await
     }
 
     pub(super) async fn log(
@@ -133,20 +155,20 @@ impl PickupService {
         now: UnixTime,
     ) -> Result<(), PickupError> {
         let happened = happened.into_iter().map(|happened| (happened, now));
-        self.append(facts, happened.collect()).await
+        self.append(facts, Vec::new(), happened.collect()).await
     }
 
     async fn append(
         &self,
         facts: &Facts,
+        mut entries: Vec<NewEvent>,
         happened: Vec<(Happened<'_>, UnixTime)>,
     ) -> Result<(), PickupError> {
         let log = Log::of_tenant(facts.tenant.clone(), &*self.parts.master).await?;
-        let entries: Result<Vec<_>, _> = happened
-            .into_iter()
-            .map(|(happened, at)| log.entry(happened.event(facts, at), &*self.parts.entropy))
-            .collect();
-        self.parts.audit.append(&facts.tenant, entries?).await?;
+        for (happened, at) in happened {
+            entries.push(log.entry(happened.event(facts, at), &*self.parts.entropy)?);
+        }
+        self.parts.audit.append(&facts.tenant, entries).await?;
         Ok(())
     }
 }
