@@ -159,6 +159,13 @@ async fn what_becomes_of_a_notice_is_told_of_its_message_and_recipient() {
     world.submit(message(&to)).await;
     world.work_after(HOUR).await;
     let message = world.logged(EventName::RelayIntent).await[0].queue;
+    let informed = world.logged(EventName::SenderInformed).await;
+    assert_eq!(informed.len(), 1, "of the refusal that nobody proved");
+    assert_eq!(informed[0].queue, message);
+    assert_eq!(informed[0].fact(Fact::Recipient), Some(to[2]));
+    for _ in 0..6 {
+        world.work_after(DAY).await;
+    }
     for (name, recipient) in [
         (EventName::NotificationDelivered, 1),
         (EventName::ConsignmentNotificationFailure, 2),

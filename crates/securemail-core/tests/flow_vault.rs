@@ -2,13 +2,10 @@
 
 mod flow_world;
 
-use flow_world::{
-    DAY, HOUR, MINUTE, SECRET, World, address, message, message_with, name, refuses, text,
-};
+use flow_world::{DAY, HOUR, MINUTE, SECRET, World, address, message, message_with, name, text};
 use securemail_core::backend::{
     Directory as _, KeyPurpose, KeyRef, KeyStore, SessionOutcome, Vault, Verdict,
 };
-use securemail_core::ledger::EventName;
 use securemail_core::route::{PeerFailure, Route};
 use securemail_core::vocab::{LookupFailure, Profile, RecordKind, Security};
 use securemail_testkit::fakes::FixedScanner;
@@ -78,28 +75,6 @@ async fn without_a_number_the_sender_is_asked_and_the_recipient_told_nothing() {
     assert_eq!(home.len(), 1);
     assert!(home[0].contains("https://mail.example/s/"), "{}", home[0]);
     assert!(!home[0].contains(SECRET));
-}
-
-#[tokio::test]
-async fn a_refused_notice_is_told_to_the_sender() {
-    let world = world().await;
-    world.phone(OLE).await;
-    world
-        .transport
-        .notice_host(&name(OPEN), HostScript::says(refuses()));
-    assert_eq!(world.submit(message(&[OLE])).await.code(), 250);
-    world.work_after(16 * MINUTE).await;
-    assert_eq!(world.transport.notices().len(), 1);
-    let failed = EventName::ConsignmentNotificationFailure;
-    assert!(world.count(failed).await >= 1);
-    world.clock.advance(MINUTE);
-    world.sweep().await;
-    world.work().await;
-    let home = world.mails_home();
-    assert_eq!(home.len(), 1, "{home:?}");
-    assert!(home[0].contains(OLE), "{}", home[0]);
-    world.work_after(DAY).await;
-    assert_eq!(world.transport.notices().len(), 1, "it is not tried again");
 }
 
 #[tokio::test]

@@ -219,12 +219,3 @@ pub(super) const fn class_of(tell: &Tell) -> ItemClass {
         ItemClass::SenderMail
     }
 }
-
-/// The delivery that a pickup came from; pickups know the message and the vault object.
-pub(super) fn about(tell: &Tell) -> DeliveryKey {
-    DeliveryKey {
-        tenant: tell.facts.tenant.clone(),
-        queue: tell.facts.queue,
-        recipient: tell.facts.recipient_number,
-    }
-}

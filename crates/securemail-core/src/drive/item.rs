@@ -58,9 +58,13 @@ pub(super) struct DeliveryRecord {
     pub recipient: Address,
     /// Sessions tried so far, the latest last; the policy judges by them.
     pub attempts: Vec<AttemptEvidence>,
+    /// For our own mail: the latest session with a host that proved nothing. What it said is told, and
+    /// nothing is judged by it: in `attempts` it would count as said by the recipient's own host.
+    #[serde(default)]
+    pub unproved: Option<AttemptEvidence>,
     /// How many rounds were made.
     pub rounds: u32,
-    /// The sender was told of the delay.
+    /// The sender was told of the delay, or of the refusal of a notice.
     pub delay_told: bool,
     /// The operator was called: something is wrong that an attack would look like.
     pub alarmed: bool,
@@ -79,6 +83,7 @@ impl DeliveryRecord {
         Self {
             recipient,
             attempts: Vec::new(),
+            unproved: None,
             rounds: 0,
             delay_told: false,
             alarmed: false,

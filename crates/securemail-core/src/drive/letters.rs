@@ -1,7 +1,7 @@
 //! Which mail says what a pickup has to tell.
 
 use super::Relay;
-use super::hold::{about, class_of};
+use super::hold::class_of;
 use super::own_mail::OwnMail;
 use crate::StoreError;
 use crate::mail::{
@@ -39,7 +39,7 @@ impl Relay {
         Ok(OwnMail {
             class: class_of(tell),
             queue: tell.queue(),
-            about: about(tell),
+            about: facts.delivery(),
             vault: Some(facts.id),
             arrives_quietly: tell.kind.arrives_quietly(),
             reverse_path,

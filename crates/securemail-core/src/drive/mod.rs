@@ -21,6 +21,7 @@ mod reached;
 mod record;
 mod refresh;
 mod relay;
+mod resisted;
 mod retry_own;
 mod return_home;
 mod rounds;

@@ -27,10 +27,10 @@ use crate::backend::{
     Pickups, Vault,
 };
 use crate::limits::NUMBER_WAIT_DAYS;
-use crate::pickup::{LinkSecret, SenderToken};
+use crate::pickup::{Facts, LinkSecret, SenderToken};
 use crate::seal::{RecordCipher, SealError};
 use crate::secret::{Key32, SecretText};
-use crate::vocab::{ContentError, UnixTime, VaultId};
+use crate::vocab::{ContentError, UnixTime, VaultId, VaultKey};
 use crate::{Advice, StoreError};
 
 /// What a [`PickupService`] works with.
@@ -133,6 +133,17 @@ impl PickupService {
     /// Where events are kept.
     pub(super) fn audit(&self) -> &dyn AuditSink {
         &*self.parts.audit
+    }
+
+    /// What is known of a pickup, for as long as its sender sees it wait.
+    pub(super) async fn waiting(&self, key: &VaultKey) -> Result<Option<Facts>, PickupError> {
+        match self.load(key).await {
+            Ok(known) if known.pickup.seems_to_wait(self.now()) => {
+                Ok(Some(known.pickup.facts().clone()))
+            }
+            Ok(_) | Err(PickupError::Store(StoreError::NotFound)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn pickup_link(&self, id: VaultId, link: &LinkSecret) -> SecretText {

@@ -265,7 +265,10 @@ fn is_own_fault(decision: &Decision) -> bool {
 
 /// What the last host said, where it came to that.
 fn last_reply(delivery: &Delivery) -> Option<&Reply> {
-    match delivery.record.attempts.last()?.recipient.as_ref()? {
+    let record = &delivery.record;
+    let proved = record.attempts.iter();
+    let last = proved.chain(&record.unproved).max_by_key(|one| one.at)?;
+    match last.recipient.as_ref()? {
         RecipientOutcome::Deferred(reply)
         | RecipientOutcome::HandedOver(reply)
         | RecipientOutcome::Refused(reply) => Some(reply),

@@ -12,14 +12,14 @@ use super::return_home::Returned;
 use super::worker::AlwaysOpen;
 use crate::StoreError;
 use crate::backend::{
-    AttemptReport, Fact, FinalDot, ItemClass, NoticeAttempt, RecipientOutcome, SessionOutcome,
-    Settlement,
+    AttemptReport, Fact, FinalDot, ItemClass, Lack, NoticeAttempt, RecipientOutcome,
+    SessionOutcome, Settlement,
 };
 use crate::ledger::EventName;
 use crate::limits::TLS_REPORT_HOURS;
 use crate::mail::ContentFree;
 use crate::route::{AttemptEvidence, NoticeHop, NoticeRoute, notice_route, report_route};
-use crate::vocab::{Content, ContentError, MemoryContent, VaultKey};
+use crate::vocab::{Content, ContentError, MemoryContent, UnixTime, VaultKey};
 
 /// How an own mail fared.
 enum Fared {
@@ -27,6 +27,9 @@ enum Fared {
     Taken,
     /// The recipient's server refused it for good.
     Refused,
+    /// A host that proved nothing refused it, or lacks what it needs. Whoever is on the way can say that
+    /// (RFC 3207, section 6), so it settles nothing.
+    Resisted,
     /// Neither.
     Later,
 }
@@ -78,12 +81,23 @@ impl Relay {
                 self.settings.policy.hold_for
             }
         };
-        let over = self.now() >= header.accepted.plus(patience);
+        let until = header.accepted.plus(patience);
+        let over = self.now() >= until;
         let not_before = not_before.unwrap_or_else(|| self.retry_at(&delivery));
         match fared {
             Fared::Taken => self.own_taken(class, header, &delivery).await,
             Fared::Later if !over => self.put_off(delivery, not_before, Vec::new()).await,
-            Fared::Later | Fared::Refused => self.own_refused(class, header, &delivery).await,
+            Fared::Resisted if !over => {
+                let events = match class {
+                    ItemClass::Notice => self.tell_resisted(header, &mut delivery, until).await,
+                    ItemClass::Content | ItemClass::SenderMail | ItemClass::TlsReport => Vec::new(),
+                };
+                let due = self.after_refusal(&delivery).min(until);
+                self.put_off(delivery, due, events).await
+            }
+            Fared::Later | Fared::Refused | Fared::Resisted => {
+                self.own_refused(class, header, &delivery).await
+            }
         }
     }
 
@@ -204,6 +218,7 @@ impl Relay {
             return Ok(Fared::Later);
         };
         let mail = content_free(&*signed.content).await?;
+        let mut resisted = None;
         for hop in hops {
             let attempt = NoticeAttempt {
                 host: hop.host.clone(),
@@ -217,30 +232,33 @@ impl Relay {
             };
             let report = self.attempt_unproved(class, attempt).await;
             self.observe_attempt((&report.outcome).into());
-            let outcome = report.recipients.first().cloned();
-            delivery.record.note(AttemptEvidence {
+            takes_letters |= report.outcome != SessionOutcome::Incapable(Lack::SmtpUtf8);
+            let session = AttemptEvidence {
                 host: hop.host,
                 at: report.ended,
-                outcome: report.outcome.clone(),
-                recipient: outcome.clone(),
-            });
-            takes_letters |=
-                report.outcome != SessionOutcome::Incapable(crate::backend::Lack::SmtpUtf8);
-            match (report.outcome, outcome) {
+                outcome: report.outcome,
+                recipient: report.recipients.into_iter().next(),
+            };
+            match (&session.outcome, &session.recipient) {
                 // Unconfirmed counts as sent here: a repeat would be seen by whoever reads along.
                 (_, Some(RecipientOutcome::HandedOver(_) | RecipientOutcome::Unconfirmed)) => {
                     return Ok(Fared::Taken);
                 }
                 (SessionOutcome::Completed, Some(RecipientOutcome::Refused(_))) => {
-                    return Ok(Fared::Refused);
+                    resisted.get_or_insert_with(|| session.clone());
                 }
                 _ => {}
             }
+            delivery.record.unproved = Some(session);
         }
-        Ok(if takes_letters {
-            Fared::Later
+        let was_refused = resisted.is_some();
+        if was_refused {
+            delivery.record.unproved = resisted;
+        }
+        Ok(if was_refused || !takes_letters {
+            Fared::Resisted
         } else {
-            Fared::Refused
+            Fared::Later
         })
     }
 
@@ -263,14 +281,24 @@ impl Relay {
     }
 
     /// When a mail of ours is tried again: soon at first, then every half hour.
-    fn retry_at(&self, delivery: &Delivery) -> crate::vocab::UnixTime {
+    fn retry_at(&self, delivery: &Delivery) -> UnixTime {
+        self.now().plus(self.pause(delivery).min(NOTICE_RETRY_MAX))
+    }
+
+    /// The same after a refusal. It may be the truth, and a server that must say it too often thinks ill
+    /// of us.
+    fn after_refusal(&self, delivery: &Delivery) -> UnixTime {
+        self.now().plus(self.pause(delivery).min(REFUSED_RETRY_MAX))
+    }
+
+    /// Doubled with every round.
+    fn pause(&self, delivery: &Delivery) -> Duration {
         let doubling = 1_u32 << delivery.record.rounds.min(10);
-        let pause = self.settings.notice_retry.saturating_mul(doubling);
-        self.now().plus(pause.min(NOTICE_RETRY_MAX))
+        self.settings.notice_retry.saturating_mul(doubling)
     }
 }
 
-fn vault_key(header: &ItemHeader, delivery: &Delivery) -> Option<VaultKey> {
+pub(super) fn vault_key(header: &ItemHeader, delivery: &Delivery) -> Option<VaultKey> {
     header.vault.map(|id| VaultKey {
         tenant: delivery.lease.delivery.tenant.clone(),
         id,
@@ -322,3 +350,5 @@ async fn whole(content: &dyn Content) -> Result<Bytes, ContentError> {
 const WAYS_MAX: usize = 3;
 /// The longest pause between two tries of a mail of ours.
 const NOTICE_RETRY_MAX: Duration = Duration::from_secs(30 * 60);
+/// The same after a refusal that nobody proved.
+const REFUSED_RETRY_MAX: Duration = Duration::from_secs(4 * 3600);

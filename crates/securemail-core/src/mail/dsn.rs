@@ -76,6 +76,8 @@ pub enum DsnReason {
     NotCollected,
     /// The notice bounced: the recipient knows nothing of it.
     NoticeBounced,
+    /// A host that proved nothing refuses the notice; it is tried again.
+    NoticeResisted,
     /// No telephone number came in time.
     PhoneMissing,
     /// The recipient's server does not know the recipient.
@@ -313,6 +315,10 @@ impl DsnReason {
                 "de mail met de link kon niet worden bezorgd; de ontvanger weet niet van het bericht.",
                 "Controleer het adres en verstuur het bericht opnieuw.",
             ),
+            Self::NoticeResisted => (
+                "een mailserver weigert de mail met de link; de ontvanger weet nog niet van het bericht.",
+                "Controleer het adres. Klopt het niet, verstuur het bericht dan naar het juiste adres.",
+            ),
             Self::PhoneMissing => (
                 "er is niet op tijd een telefoonnummer ingevuld.",
                 "Verstuur het bericht opnieuw en vul het nummer in.",
@@ -378,6 +384,10 @@ impl DsnReason {
             Self::NoticeBounced => (
                 "the mail with the link could not be delivered; the recipient does not know of the message.",
                 "Check the address and send the message again.",
+            ),
+            Self::NoticeResisted => (
+                "a mail server refuses the mail with the link; the recipient does not know of the message yet.",
+                "Check the address. If it is wrong, send the message to the right one.",
             ),
             Self::PhoneMissing => (
                 "no phone number was entered in time.",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::{Address, QueueId, TenantId, UnixTime, VaultId, VaultKey};
+use crate::vocab::{Address, DeliveryKey, QueueId, TenantId, UnixTime, VaultId, VaultKey};
 
 /// What is known of a pickup from the start, and never changes.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
@@ -50,6 +50,16 @@ impl Facts {
         VaultKey {
             tenant: self.tenant.clone(),
             id: self.id,
+        }
+    }
+
+    /// The delivery that it came from.
+    #[must_use]
+    pub fn delivery(&self) -> DeliveryKey {
+        DeliveryKey {
+            tenant: self.tenant.clone(),
+            queue: self.queue,
+            recipient: self.recipient_number,
         }
     }
 }
