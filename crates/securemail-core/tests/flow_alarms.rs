@@ -156,6 +156,48 @@ async fn an_alarm_that_lasts_outlives_its_process_and_is_no_news_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_restart_ends_no_alarm_that_was_heard_a_moment_ago() {
+    let mut world = world().await;
+    for _ in 0..4 {
+        world.clock.advance(40 * MINUTE);
+        world
+            .relay
+            .raise(Alarm::Vantage, "about open.example")
+            .await;
+    }
+    world.crash().await;
+    world.relay.recall_alarms().await.unwrap();
+    world.sweep().await;
+    assert_eq!(names(&world).await, [EventName::AlarmRaised]);
+    world.clock.advance(HOUR + MINUTE);
+    world.sweep().await;
+    assert_eq!(names(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn processes_over_one_log_write_one_beginning_and_one_end() {
+    use EventName::{AlarmOver, AlarmRaised};
+    let world = world().await;
+    let other = world.another_relay().await;
+    for relay in [&world.relay, &other] {
+        relay.raise(Alarm::Canary, "nobody validates").await;
+        relay.raise(Alarm::Vantage, "about open.example").await;
+    }
+    assert_eq!(names(&world).await, [AlarmRaised; 2]);
+    // The validators of the other are well. Those of the first are not, which it says when it listens again.
+    other.clear(Alarm::Canary).await;
+    world.relay.raise(Alarm::Canary, "nobody validates").await;
+    let events = of_node(&world).await;
+    assert!(lasting_alarms(&events).contains_key(&Alarm::Canary));
+    world.relay.clear(Alarm::Canary).await;
+    other.clear(Alarm::Canary).await;
+    world.relay.clear(Alarm::Vantage).await;
+    other.clear(Alarm::Vantage).await;
+    let ends = [AlarmOver, AlarmRaised, AlarmOver, AlarmOver];
+    assert_eq!(names(&world).await[2..], ends);
+}
+
+#[tokio::test]
 async fn no_tenant_hears_of_the_node_in_its_own_log() {
     let world = world().await;
     world.relay.raise(Alarm::Canary, "nobody validates").await;

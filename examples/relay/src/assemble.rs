@@ -185,27 +185,7 @@ impl Stores {
         fs::create_dir_all(data_dir).map_err(|error| at(data_dir, error))?;
         master::must_be_the_same(master, data_dir).await?;
         let cipher = RecordCipher::new(master.derive("store/directory").await?);
-        let store = path(
-            settings.store.url.as_deref(),
-            "sqlite:",
-            "store.url",
-            data_dir,
-            "store.db",
-        )?;
-        let keys = path(
-            settings.keys.url.as_deref(),
-            "sqlite:",
-            "keys.url",
-            data_dir,
-            "keys.db",
-        )?;
-        let vault = path(
-            settings.vault.url.as_deref(),
-            "file:",
-            "vault.url",
-            data_dir,
-            "vault",
-        )?;
+        let [store, keys, vault] = store_paths(settings)?;
         Ok(Self {
             store: Arc::new(SqliteStore::open(
                 &store,
@@ -228,6 +208,30 @@ pub async fn open_log(
     let master = master_key(settings, entropy.clone())?;
     let stores = Stores::open(settings, &*master, entropy).await?;
     Ok((stores.store, master))
+}
+
+/// Where store, keys and vault lie.
+///
+/// # Errors
+/// Where a URL names another kind.
+pub fn store_paths(settings: &Settings) -> Result<[PathBuf; 3], SettingsError> {
+    let Settings {
+        store, keys, vault, ..
+    } = settings;
+    let at = |url: &Option<String>, scheme, key, default| {
+        path(
+            url.as_deref(),
+            scheme,
+            key,
+            &settings.relay.data_dir,
+            default,
+        )
+    };
+    Ok([
+        at(&store.url, "sqlite:", "store.url", "store.db")?,
+        at(&keys.url, "sqlite:", "keys.url", "keys.db")?,
+        at(&vault.url, "file:", "vault.url", "vault")?,
+    ])
 }
 
 /// What follows `scheme` in `url`, or `default` in `data_dir`.

@@ -20,6 +20,7 @@ mod probe;
 mod retrieval;
 mod returns;
 mod run;
+mod sanity;
 mod scanner;
 mod serve;
 mod settings;

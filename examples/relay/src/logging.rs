@@ -1,5 +1,6 @@
 //! What the relay logs, and what no setting makes it log (P10).
 
+use std::env;
 use std::io::{self, IsTerminal as _};
 
 use tracing::{Level, Metadata};
@@ -18,9 +19,9 @@ pub fn warnings() {
     log_from("warn");
 }
 
-/// `RUST_LOG` can ask for more of our own crates, and for less.
 fn log_from(level: &str) {
-    let wished = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let more = env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let wished = filter(level, &more);
     tracing_subscriber::registry()
         .with(filter_fn(may_be_logged))
         .with(wished)
@@ -30,6 +31,12 @@ fn log_from(level: &str) {
                 .with_writer(io::stderr),
         )
         .init();
+}
+
+/// `RUST_LOG` can ask for more of our own crates, and for less. What it does not speak of stays at `level`:
+/// who looks closer at one crate must not lose the alarms of the others.
+fn filter(level: &str, more: &str) -> EnvFilter {
+    EnvFilter::try_new(format!("{level},{more}")).unwrap_or_else(|_| EnvFilter::new(level))
 }
 
 /// Our own crates log nothing personal at any level, and a test holds them to it. What others write is
@@ -47,3 +54,20 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
 const OURS: &str = "securemail";
 /// Libraries that write the names that they look up.
 const NAMES_DOMAINS: [&str; 1] = ["hickory"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_of_one_crate_leaves_the_others_as_they_were() {
+        for (more, expected) in [
+            ("", "info"),
+            ("securemail_smtp=debug", "securemail_smtp=debug,info"),
+            ("warn", "warn"),
+            ("=", "info"),
+        ] {
+            assert_eq!(filter("info", more).to_string(), expected, "{more}");
+        }
+    }
+}

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::assemble::{Base, Trouble};
-use crate::run::{in_full, is_for_this_machine, read, wait_for_signal};
+use crate::run::{in_full, read, wait_for_signal};
+use crate::sanity::is_for_this_machine;
 use crate::settings::{Settings, SettingsError};
 use crate::sms::Carrier;
 use crate::{logging, terminal, tls, web};

@@ -8,26 +8,25 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use securemail_core::vocab::{Alarm, Profile};
+use futures_util::future::select_all;
+use securemail_core::vocab::Alarm;
 use securemail_resolver::{Canaries, CanaryAlarm};
 use securemail_smtp::{
     Access, BounceParts, BounceServer, Listener, ServerParts, ServerSettings, SmtpServer, TlsMode,
     server_config,
 };
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::assemble::{
-    App, Trouble, assemble, canaries, is_loopback_only, pickup_settings, policy, resolver,
-};
+use crate::assemble::{App, Trouble, assemble, canaries, resolver};
 use crate::doctor::rollover;
 use crate::handler::{Bounces, Handler};
 use crate::metrics;
-use crate::returns::return_hosts;
-use crate::settings::{self, Evidence, Settings, SettingsError, SmsProvider, TenantSection, load};
+use crate::settings::{self, Settings, load};
 use crate::sms::Carrier;
 use crate::system::SystemClock;
 use crate::web::{self, bind};
-use crate::{logging, terminal, tls, tls_reports};
+use crate::{logging, sanity, terminal, tls, tls_reports};
 
 /// How often expiries and reminders are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
@@ -48,12 +47,12 @@ pub fn explain() -> ExitCode {
 /// `config check`.
 #[must_use]
 pub fn check_settings(config: &Path) -> ExitCode {
-    match read(config).and_then(|settings| sanity(&settings)) {
+    match read(config).and_then(|settings| sanity::fits_with_files(&settings)) {
         Ok(()) => {
             terminal::say("the settings can be used");
             ExitCode::SUCCESS
         }
-        Err(error) => terminal::fail(2, &error.to_string()),
+        Err(error) => terminal::fail(2, &in_full(&*error)),
     }
 }
 
@@ -94,104 +93,18 @@ pub fn read_settings(text: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// What can be said about settings without starting anything.
-fn sanity(settings: &Settings) -> Result<(), Trouble> {
-    policy(settings)?;
-    pickup_settings(settings)?;
-    return_hosts(settings)?;
-    evidence_can_be_kept(settings)?;
-    tls_reports::contact(settings)?;
-    tls_reports::address_is_reached(settings)?;
-    is_for_this_machine(settings, &listeners(settings))?;
-    no_tenant_is_laxer(settings)?;
-    let profiles = settings.tenant.iter().flat_map(|tenant| {
-        let own = tenant.profile.unwrap_or(settings.route.profile);
-        tenant
-            .domain_profiles
-            .values()
-            .map(move |profile| own.max(*profile))
-            .chain([own])
-    });
-    let is_standard = |profile| profile == Profile::Standard;
-    let mut all = profiles.chain([settings.route.profile]);
-    if all.any(is_standard) && settings.dns.vantage.is_empty() {
-        return Err(SettingsError::Invalid(
-            "profile \"standard\" needs a second place that sees the DNS. Either name one: \
-             [[dns.vantage]] server = \"9.9.9.9:853\", name = \"dns.quad9.net\"; \
-             or raise the profile: route.profile = \"strict\""
-                .to_owned(),
-        )
-        .into());
-    }
-    Ok(())
-}
-
-/// `route.profile` is what everybody may rely on.
-fn no_tenant_is_laxer(settings: &Settings) -> Result<(), SettingsError> {
-    let least = settings.route.profile;
-    for tenant in &settings.tenant {
-        let mut own = tenant.profile.iter().chain(tenant.domain_profiles.values());
-        if own.any(|profile| *profile < least) {
-            return Err(SettingsError::Invalid(format!(
-                "tenant {:?} has a profile that is laxer than route.profile; raise it, or lower route.profile",
-                tenant.name.as_str()
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// What a tenant asks for is done, or refused: never left out in silence.
-fn evidence_can_be_kept(settings: &Settings) -> Result<(), SettingsError> {
-    let asks = |tenant: &&TenantSection| tenant.evidence == Evidence::Handshake;
-    match settings.tenant.iter().find(asks) {
-        None => Ok(()),
-        Some(tenant) => Err(SettingsError::Invalid(format!(
-            "tenant {}: evidence = \"handshake\": this version cannot commit a message in the TLS \
-             handshake; write evidence = \"standard\", or leave the key out",
-            tenant.name
-        ))),
-    }
-}
-
-/// Codes go to the terminal only where nobody else can come in.
-///
-/// # Errors
-/// Where they would be shown although somebody could.
-pub fn is_for_this_machine(
-    settings: &Settings,
-    listeners: &[SocketAddr],
-) -> Result<(), SettingsError> {
-    if settings.sms.provider == SmsProvider::Console && !is_loopback_only(listeners) {
-        return Err(SettingsError::Invalid(
-            "sms.provider = \"console\" shows codes on the terminal and is for this machine only; \
-             use \"twilio\", or put every listener on 127.0.0.1"
-                .to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-fn listeners(settings: &Settings) -> Vec<SocketAddr> {
-    let listen = &settings.listen;
-    [
-        listen.submission,
-        listen.submissions,
-        listen.web,
-        listen.bounces,
-        listen.metrics,
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
 async fn run_until_stopped(config: &Path) -> Result<(), Trouble> {
-    let running = launch(config).await?;
+    let mut running = launch(config).await?;
     terminal::say(&running.where_it_listens());
-    wait_for_signal().await?;
+    let signal = tokio::select! {
+        signal = wait_for_signal() => Some(signal),
+        () = running.lost_a_part() => None,
+    };
     running.stop().await;
-    Ok(())
+    match signal {
+        Some(signal) => Ok(signal?),
+        None => Err("a part of the relay ended by itself; the log says why. Start it again".into()),
+    }
 }
 
 /// Starts a relay with these settings, in this process.
@@ -200,7 +113,7 @@ async fn run_until_stopped(config: &Path) -> Result<(), Trouble> {
 /// Where something does not fit; the text says what to change.
 pub async fn launch(config: &Path) -> Result<Running, Trouble> {
     let settings = read(config)?;
-    sanity(&settings)?;
+    sanity::fits(&settings)?;
     warn_of_choices(&settings);
     resolver(&settings, Arc::new(SystemClock))?.probe().await?;
     start(&settings, Carrier::new(&settings)?).await
@@ -237,7 +150,7 @@ pub struct Running {
     /// Where numbers are read.
     pub metrics: Option<SocketAddr>,
     stop: watch::Sender<bool>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -257,6 +170,12 @@ impl Running {
         text
     }
 
+    /// Returns when something that ought to run until [`Self::stop`] has ended: half a relay helps nobody,
+    /// and looks whole from outside.
+    pub async fn lost_a_part(&mut self) {
+        one_ended(&mut self.tasks).await;
+    }
+
     /// Takes nothing new, finishes what was begun, and ends.
     pub async fn stop(self) {
         // All receivers may be gone already.
@@ -272,6 +191,18 @@ impl Running {
             tracing::warn!(%error, "counts of TLS sessions are lost");
         }
     }
+}
+
+/// Returns when one has ended, and takes it out.
+async fn one_ended(tasks: &mut Vec<JoinHandle<()>>) {
+    if tasks.is_empty() {
+        return std::future::pending().await;
+    }
+    let (ended, index, _) = select_all(tasks.iter_mut()).await;
+    if let Err(error) = ended {
+        tracing::error!(%error, "a part of the relay failed");
+    }
+    drop(tasks.swap_remove(index));
 }
 
 impl fmt::Debug for Running {
@@ -352,7 +283,7 @@ fn in_background(
     app: &Arc<App>,
     canaries: Option<Canaries>,
     stopped: &watch::Receiver<bool>,
-) -> Result<Vec<tokio::task::JoinHandle<()>>, Trouble> {
+) -> Result<Vec<JoinHandle<()>>, Trouble> {
     let work = app.relay.clone().work(until(stopped.clone()));
     let mut tasks = vec![tokio::spawn(work)];
     if let Some(canaries) = canaries {
@@ -514,5 +445,30 @@ mod tests {
         let settings = load(Path::new("relay.toml"), [budget].into_iter()).unwrap();
         let drain = submission_settings(&settings).timeouts.drain;
         assert!(drain > Duration::from_mins(2), "{drain:?}");
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ends_is_noticed_and_no_other_is_touched() {
+        let ends_badly = async { panic!("a fault that the test means") };
+        let mut tasks = vec![
+            tokio::spawn(std::future::pending()),
+            tokio::spawn(ends_badly),
+            tokio::spawn(std::future::pending()),
+        ];
+        one_ended(&mut tasks).await;
+        assert_eq!(tasks.len(), 2);
+        let while_ = Duration::from_millis(200);
+        assert!(
+            tokio::time::timeout(while_, one_ended(&mut tasks))
+                .await
+                .is_err(),
+            "the others run"
+        );
+        assert!(
+            tokio::time::timeout(while_, one_ended(&mut Vec::new()))
+                .await
+                .is_err(),
+            "who has no parts lost none"
+        );
     }
 }

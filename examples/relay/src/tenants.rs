@@ -6,8 +6,8 @@ use std::time::Duration;
 use securemail_core::backend::Directory;
 use securemail_core::limits::RETENTION_DAYS_MAX;
 use securemail_core::vocab::{
-    Account, AccountId, AccountKind, Credential, DnsName, Identity, NtaSettings, PhoneNumber,
-    Tenant,
+    Account, AccountId, AccountKind, Address, Credential, DnsName, Identity, NtaSettings,
+    PhoneNumber, Tenant, TenantId,
 };
 
 use securemail_store_sqlite::SqliteStore;
@@ -15,38 +15,70 @@ use securemail_store_sqlite::SqliteStore;
 use crate::assemble::Trouble;
 use crate::settings::{AccountSection, Settings, SettingsError, TenantSection};
 
-/// Puts all tenants of the settings into `directory`, and takes out accounts that they do not name.
+/// What the settings say of tenants.
+#[derive(Debug)]
+pub struct Tenants {
+    tenants: Vec<Tenant>,
+    accounts: Vec<(Identity, Account)>,
+    phones: Vec<(TenantId, Address, PhoneNumber)>,
+}
+
+/// Reads all tenants of the settings.
 ///
 /// # Errors
-/// Where a value does not fit, or the directory does not answer.
-pub async fn seed(settings: &Settings, directory: &SqliteStore) -> Result<(), Trouble> {
-    let mut named = Vec::new();
+/// Where a value does not fit.
+pub fn directory(settings: &Settings) -> Result<Tenants, SettingsError> {
+    let mut read = Tenants {
+        tenants: Vec::new(),
+        accounts: Vec::new(),
+        phones: Vec::new(),
+    };
     for section in &settings.tenant {
         let tenant = tenant(settings, section)?;
-        directory.put_tenant(&tenant).await?;
         for account in &section.account {
             let (identity, account) = account_of(&tenant, account)?;
-            if named.contains(&identity) {
+            if read.accounts.iter().any(|(other, _)| *other == identity) {
                 return Err(SettingsError::Invalid(format!(
                     "account {} of tenant {}: another account has this username or certificate",
                     account.id.as_str(),
                     tenant.id
-                ))
-                .into());
+                )));
             }
-            directory.put_account(&identity, &account).await?;
-            named.push(identity);
+            read.accounts.push((identity, account));
         }
         for phone in &section.phone {
-            let number: PhoneNumber = phone.number.parse().map_err(|error| {
+            let number = phone.number.parse().map_err(|error| {
                 SettingsError::Invalid(format!("tenant {}: a phone number: {error}", tenant.id))
             })?;
-            directory
-                .put_phone(&tenant.id, &phone.address, &number)
-                .await?;
+            let of = (tenant.id.clone(), phone.address.clone(), number);
+            read.phones.push(of);
         }
+        read.tenants.push(tenant);
     }
-    directory.keep_accounts(&named).await?;
+    Ok(read)
+}
+
+/// Puts all tenants of the settings into `store`, and takes out accounts that they do not name.
+///
+/// # Errors
+/// Where a value does not fit, or the store does not answer.
+pub async fn seed(settings: &Settings, store: &SqliteStore) -> Result<(), Trouble> {
+    let Tenants {
+        tenants,
+        accounts,
+        phones,
+    } = directory(settings)?;
+    for tenant in &tenants {
+        store.put_tenant(tenant).await?;
+    }
+    for (identity, account) in &accounts {
+        store.put_account(identity, account).await?;
+    }
+    for (tenant, address, number) in &phones {
+        store.put_phone(tenant, address, number).await?;
+    }
+    let named: Vec<Identity> = accounts.into_iter().map(|(identity, _)| identity).collect();
+    store.keep_accounts(&named).await?;
     Ok(())
 }
 

@@ -48,6 +48,28 @@ pub fn own(settings: &Settings) -> Result<Certificate, CertificateError> {
     Ok(certificate)
 }
 
+/// Whether certificate and key are both named, or neither.
+///
+/// # Errors
+/// Where one half is missing.
+pub const fn is_whole(settings: &Settings) -> Result<(), CertificateError> {
+    match (&settings.tls.certificate, &settings.tls.key) {
+        (Some(_), Some(_)) | (None, None) => Ok(()),
+        (Some(_), None) | (None, Some(_)) => Err(CertificateError::Half),
+    }
+}
+
+/// Whether the certificate that the settings name can be read. Nothing is made where they name none.
+///
+/// # Errors
+/// Where it cannot.
+pub fn can_be_read(settings: &Settings) -> Result<(), CertificateError> {
+    match (&settings.tls.certificate, &settings.tls.key) {
+        (Some(certificate), Some(key)) => read(certificate, key).map(drop),
+        (Some(_), None) | (None, Some(_)) | (None, None) => is_whole(settings),
+    }
+}
+
 /// The certificate of the settings, or a self-signed one in `data_dir`. `true` where it is self-signed.
 ///
 /// # Errors

@@ -47,7 +47,11 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Trouble> {
     })
 }
 
-fn trusted_proxies(settings: &Settings) -> Result<Vec<Network>, SettingsError> {
+/// The networks that may say for whom they speak.
+///
+/// # Errors
+/// Where one is no network.
+pub fn trusted_proxies(settings: &Settings) -> Result<Vec<Network>, SettingsError> {
     let proxy = |text: &String| {
         text.parse().map_err(|_| {
             SettingsError::Invalid(format!("portal.trusted_proxies: `{text}` is not a network"))

@@ -6,6 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use common::relay;
+use securemail_core::backend::DkimAlgorithm;
+use securemail_core::dkim::LocalDkimKey;
+use securemail_core::vocab::DnsName;
+use securemail_testkit::ca::TestCa;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 /// All keys of the design, each with a value that fits.
@@ -94,10 +99,29 @@ number = "+31612345678"
     )
 }
 
+/// Every file that they name.
+fn every_file(at: &Path) {
+    let ca = TestCa::new().unwrap();
+    let own = ca.issue(&["relay.example.org"]).unwrap();
+    let domain = DnsName::parse("example.org").unwrap();
+    let (_, dkim) = LocalDkimKey::generate(domain, "2026a", DkimAlgorithm::Ed25519Sha256).unwrap();
+    for (name, text) in [
+        ("ca.pem", ca.root_pem().as_str()),
+        ("certificate.pem", &own.chain_pem),
+        ("dkim.pem", dkim.expose()),
+        ("key.pem", &own.key_pem),
+        ("password", "a password\n"),
+        ("token", "00000000000000000000000000000000\n"),
+    ] {
+        fs::write(at.join(name), text).unwrap();
+    }
+    fs::write(at.join("master.key"), Sha256::digest("a key")).unwrap();
+}
+
 /// What `config check` says about these settings, and its exit code.
 fn checked(change: impl FnOnce(String) -> String) -> (Option<i32>, String) {
     let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("password"), "a password\n").unwrap();
+    every_file(folder.path());
     let file = folder.path().join("relay.toml");
     fs::write(&file, change(every_key(folder.path()))).unwrap();
     let said = relay(&["config", "check", "--config", file.to_str().unwrap()]);
@@ -141,4 +165,49 @@ fn evidence_that_cannot_be_kept_is_refused_with_the_way_out() {
         said.contains("standard") && said.contains("handshake"),
         "{said}"
     );
+}
+
+#[test]
+fn what_run_would_refuse_is_refused_before() {
+    for (from, to, about) in [
+        (
+            "retention_days = 30",
+            "retention_days = 91",
+            "vault.retention_days",
+        ),
+        ("grace_days = 7", "grace_days = 0", "vault.grace_days"),
+        ("sha256:0000", "sha256:xx00", "account printer"),
+        (
+            "username = \"platform\"",
+            "username = \"platform\"\npassword = \"x\"",
+            "account platform",
+        ),
+        ("number = \"+31", "number = \"31", "phone number"),
+        ("url = \"sqlite:", "url = \"postgres:", "store.url"),
+        ("url = \"file:", "url = \"s3:", "vault.url"),
+        (
+            "trusted_proxies = []",
+            "trusted_proxies = [\"nginx\"]",
+            "trusted_proxies",
+        ),
+        ("budget = \"20s\"", "budget = \"0s\"", "route.budget"),
+        ("[tls]\ncertificate", "[tls]\n# certificate", "certificate"),
+        (
+            "selector = \"2026a\"\nkey = ",
+            "selector = \"b\"\nkey = \"none.pem\" # ",
+            "none.pem",
+        ),
+        ("/master.key", "/none.key", "none.key"),
+        ("/token", "/none.token", "none.token"),
+        ("/certificate.pem", "/none.pem", "none.pem"),
+        ("/ca.pem", "/none.pem", "none.pem"),
+        ("account_sid = \"AC", "account_sid = \"XX", "AC"),
+    ] {
+        let (code, said) = checked(|text| {
+            assert!(text.contains(from), "{from}");
+            text.replacen(from, to, 1)
+        });
+        assert_eq!(code, Some(2), "{to}: {said}");
+        assert!(said.contains(about), "{to}: {said}");
+    }
 }

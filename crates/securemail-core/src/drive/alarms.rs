@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Relay;
 use crate::StoreError;
 use crate::backend::{AuditSink, Fact, KeyError};
-use crate::ledger::{Event, EventName, Log, ReadEvent, lasting_alarms};
+use crate::ledger::{self, Event, EventName, Log, ReadEvent, lasting_alarms};
 use crate::route::{Evidence, contradictions};
 use crate::vocab::{Alarm, TenantId, UnixTime};
 
@@ -56,14 +56,19 @@ pub async fn node_events(
 
 impl Relay {
     /// Something is wrong. The first time it becomes an event of the node, with `why` in words; every time
-    /// it is counted.
+    /// it is counted. Where another process over the same log has written it down, or has written that it is
+    /// over, that counts.
     pub async fn raise(&self, alarm: Alarm, why: &str) {
         self.parts.observer.observe(Fact::Alarm(alarm));
-        if !self.alarms.begin(alarm, self.now()) {
+        let is_news = self.alarms.begin(alarm, self.now());
+        // A canary is heard seldom, and each process has its own validators.
+        if !is_news && alarm != Alarm::Canary {
             return;
         }
-        tracing::error!(%alarm, "ALARM: {}", alarm.text());
-        if let Err(error) = self.tell_of(EventName::AlarmRaised, alarm, why).await {
+        if is_news {
+            tracing::error!(%alarm, "ALARM: {}", alarm.text());
+        }
+        if let Err(error) = self.note(EventName::AlarmRaised, alarm, why).await {
             tracing::warn!(%error, "an alarm could not be written down");
             // The next occurrence is news again.
             self.alarms.end(alarm);
@@ -77,7 +82,7 @@ impl Relay {
             return;
         }
         tracing::warn!(%alarm, "over: {}", alarm.text());
-        if let Err(error) = self.tell_of(EventName::AlarmOver, alarm, "").await {
+        if let Err(error) = self.note(EventName::AlarmOver, alarm, "").await {
             tracing::warn!(%error, "the end of an alarm could not be written down");
             self.alarms.begin(alarm, heard);
         }
@@ -88,11 +93,11 @@ impl Relay {
     /// # Errors
     /// Where the log cannot be read.
     pub async fn recall_alarms(&self) -> Result<(), StoreError> {
-        let unavailable = |error: KeyError| StoreError::Unavailable(error.into());
-        let log = self.log(&TenantId::nobody()).await.map_err(unavailable)?;
+        let log = self.node_log().await?;
         let events = node_events(self.pickups.audit(), &log, RECALLED).await?;
-        for (alarm, event) in lasting_alarms(&events) {
-            self.alarms.begin(alarm, event.time);
+        for alarm in lasting_alarms(&events).into_keys() {
+            // Whether it still is so shows from now on.
+            self.alarms.begin(alarm, self.now());
         }
         Ok(())
     }
@@ -113,13 +118,25 @@ impl Relay {
         }
     }
 
-    async fn tell_of(&self, name: EventName, alarm: Alarm, why: &str) -> Result<(), StoreError> {
-        let unavailable = |error: KeyError| StoreError::Unavailable(error.into());
-        let log = self.log(&TenantId::nobody()).await.map_err(unavailable)?;
+    /// Writes the beginning or the end of an alarm down, where that is not the log's last word on it already.
+    async fn note(&self, name: EventName, alarm: Alarm, why: &str) -> Result<(), StoreError> {
+        let log = self.node_log().await?;
+        let events = node_events(self.pickups.audit(), &log, RECALLED).await?;
+        let text = alarm.to_string();
+        let is_of_it = |event: &&ReadEvent| event.fact(ledger::Fact::Alarm) == Some(text.as_str());
+        let last = events.iter().rev().find(is_of_it);
+        if last.is_some_and(|event| event.name == name) {
+            return Ok(());
+        }
         let event = Event::of_node(name, self.now(), alarm, why);
         let entries = self.entries(&log, [event]);
         let audit = self.pickups.audit();
         audit.append(&TenantId::nobody(), entries).await.map(drop)
+    }
+
+    async fn node_log(&self) -> Result<Log, StoreError> {
+        let log = self.log(&TenantId::nobody()).await;
+        log.map_err(|error: KeyError| StoreError::Unavailable(error.into()))
     }
 }
 

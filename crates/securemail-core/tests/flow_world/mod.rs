@@ -180,9 +180,14 @@ impl World {
     /// The process ends where it stands, and another one begins over the same stores.
     pub(crate) async fn crash(&mut self) {
         self.executor.crash().await;
+        self.relay = self.another_relay().await;
+    }
+
+    /// A relay over the same stores, as in another process.
+    pub(crate) async fn another_relay(&self) -> Arc<Relay> {
         let service = self.relay.pickups().clone();
         let relay = Relay::new(self.parts.clone(), service, self.settings.clone());
-        self.relay = relay.await.unwrap();
+        relay.await.unwrap()
     }
 
     /// Hands a message in, and lets time pass until the answer is there.

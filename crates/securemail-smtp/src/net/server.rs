@@ -10,6 +10,7 @@ use securemail_core::backend::{Clock, Directory, Entropy, NoEntropy};
 use securemail_core::vocab::Account;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::auth::Authenticator;
@@ -121,16 +122,24 @@ impl SmtpServer {
 
     /// Serves until `shutdown` is true or its sender is gone. Then idle sessions get 421, those with a
     /// message end it, and it returns when all are over, at the latest after the time to drain.
-    /// Handlers that still run then go on in the background.
+    /// Handlers that still run then go on in the background. It returns before that only where a listener failed.
     pub async fn serve(&self, listeners: Vec<Listener>, shutdown: watch::Receiver<bool>) {
         let (alive, mut all_ended) = mpsc::channel(1);
+        let mut listening = JoinSet::new();
         for listener in listeners {
             let (server, alive) = (self.clone(), alive.clone());
-            tokio::spawn(server.listen(listener, shutdown.clone(), alive));
+            listening.spawn(server.listen(listener, shutdown.clone(), alive));
         }
         drop(alive);
         let mut over = shutdown;
-        wait_for(&mut over).await;
+        tokio::select! {
+            () = wait_for(&mut over) => {}
+            Some(Err(error)) = listening.join_next() => {
+                // The others end with the set. Who called must know that nobody listens any more.
+                tracing::error!(%error, "a listener failed");
+                return;
+            }
+        }
         // `recv` gives `None` once nobody holds an `Alive` any more.
         if timeout(self.0.settings.timeouts.drain, all_ended.recv())
             .await

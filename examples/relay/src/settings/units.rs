@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// A length of time.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Span(Duration);
 
 impl Span {
