@@ -44,6 +44,8 @@ pub(super) struct Admitted {
     pub(super) hop: Hop,
     /// The domain or the host publishes that this proof is needed.
     pub(super) published: bool,
+    /// What it means if the peer proves nothing, and nothing is published that asks for it.
+    pub(super) unproved: Obstacle,
     /// What it means if the certificate does not name the domain where it must.
     pub(super) unnamed: Obstacle,
 }
@@ -112,7 +114,7 @@ impl Context<'_> {
         let published =
             listed == Listed::Enforced || matches!(authenticate, Authentication::Dane { .. });
         let must_name_domain = self.must_name_domain(authority, &subject, findings)?;
-        let unnamed = self.if_unnamed();
+        let unproved = self.if_unproved(authority);
         let hop = Hop {
             domain: self.evidence.domain.clone(),
             host: host.clone(),
@@ -126,7 +128,8 @@ impl Context<'_> {
         Ok(Admitted {
             hop,
             published,
-            unnamed,
+            unproved,
+            unnamed: if self.fell { Obstacle::Fell } else { unproved },
         })
     }
 
@@ -380,7 +383,7 @@ impl Context<'_> {
         // RFC 7671, section 10.3: records that nobody can use still ask for care.
         if unusable && authority < Authority::MtaSts {
             findings.exclude(Rule::X07, &subject, "");
-            return Err(self.or_fell(host, Obstacle::Unproved));
+            return Err(self.or_fell(host, self.if_unproved(authority)));
         }
         if self.was_dane(host) {
             findings.note(Rule::H01, &subject, "it had TLSA records before");
@@ -440,13 +443,16 @@ impl Context<'_> {
         Ok(true)
     }
 
-    /// What it means if the certificate does not name the domain where it must.
-    fn if_unnamed(&self) -> Obstacle {
-        match (self.fell, self.views, self.profile) {
-            (true, _, _) => Obstacle::Fell,
+    /// What it means if the peer proves nothing.
+    fn if_unproved(&self, authority: Authority) -> Obstacle {
+        match (self.views, self.profile) {
             // Another look may agree; guessing would let one forged answer choose the vault.
-            (false, Views::Differ, Profile::Standard) => Obstacle::Transient,
-            (false, _, _) => Obstacle::Unproved,
+            (Views::Differ, Profile::Standard | Profile::Strict)
+                if authority < Authority::MtaSts =>
+            {
+                Obstacle::Transient
+            }
+            (Views::Agree | Views::Differ | Views::None, _) => Obstacle::Unproved,
         }
     }
 

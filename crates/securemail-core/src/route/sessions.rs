@@ -151,7 +151,7 @@ pub(super) fn failed(
     } else if was_proved {
         Obstacle::Fell
     } else {
-        Obstacle::Unproved
+        admitted.unproved
     };
     let (obstacle, rule, fact) = match &attempt.outcome {
         SessionOutcome::CalledOff => return None,

@@ -281,6 +281,13 @@ impl Case {
         }))
     }
 
+    /// The list may be forged, and nothing that is signed or fetched speaks for its hosts.
+    pub(crate) fn is_contradicted(&self) -> bool {
+        let is_signed = self.mail_servers().is_some_and(|trail| trail.is_secure());
+        let asks_others = matches!(self.evidence.profile, Profile::Standard | Profile::Strict);
+        asks_others && !is_signed && self.policy().is_none() && self.others_agree() == Some(false)
+    }
+
     /// The domain was safer before than what is found of it now.
     pub(crate) fn fell(&self) -> bool {
         let Some(history) = &self.evidence.history else {
