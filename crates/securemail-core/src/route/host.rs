@@ -299,9 +299,7 @@ impl Context<'_> {
         if listed != Listed::No {
             return Authority::MtaSts;
         }
-        // Whoever forges the list of mail servers still needs a certificate below the domain. A name
-        // of one label is a registry, below which anybody may have a certificate.
-        if host.is_inside(&self.evidence.domain) && self.evidence.domain.labels().count() > 1 {
+        if self.is_named_by_itself(host) {
             findings.note(Rule::S03, &subject, "");
             return Authority::Named;
         }
@@ -329,6 +327,15 @@ impl Context<'_> {
             }
             Views::None => Authority::Unsigned,
         }
+    }
+
+    /// Whether only a certificate of the domain itself, or below it, can prove the host: whoever forges the
+    /// list still needs that. Below a registry anybody may have one. A name of one label is known to be a
+    /// registry; where one has more labels, only other vantages can tell that the list is forged.
+    fn is_named_by_itself(&self, host: &DnsName) -> bool {
+        let domain = &self.evidence.domain;
+        let is_below = host.is_inside(domain) && domain.labels().count() > 1;
+        host == domain || (is_below && self.views != Views::Differ)
     }
 
     fn dane(

@@ -332,10 +332,12 @@ impl Case {
         match hop.authority {
             Authority::Dnssec => self.mail_servers().is_some_and(|trail| trail.is_secure()),
             Authority::MtaSts => self.policy().is_some_and(|policy| policy.names(host)),
-            // A name of one label is a registry, below which anybody may have a certificate.
+            // Below a registry anybody may have a certificate. A name of one label is one; what else is,
+            // nobody can tell, so others must not contradict.
             Authority::Named => {
                 let below = format!(".{}", self.domain());
-                self.domain().contains('.') && (host == self.domain() || host.ends_with(&below))
+                let is_below = self.domain().contains('.') && host.ends_with(&below);
+                host == self.domain() || (is_below && self.others_agree() != Some(false))
             }
             Authority::Corroborated => {
                 self.others_agree() == Some(true) && !self.fell() && self.is_stable()
