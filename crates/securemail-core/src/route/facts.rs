@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::mta_sts::{StsMode, StsPolicy, announced_id};
 use super::partners::{self, Taking};
-use super::{Asked, Evidence, Rule};
+use super::{Asked, Evidence, PolicySettings, Rule};
 use crate::backend::{CachedPolicy, FailedFetch, FetchError};
 use crate::limits::{ADDRESSES_PER_HOST_MAX, ALIAS_HOPS_MAX, MX_HOSTS_MAX, STS_FETCH_AGAIN_SECS};
 use crate::vocab::{
@@ -309,7 +309,7 @@ pub(super) fn draw(evidence: &Evidence, about: &DnsName) -> u64 {
 
 /// What the address lookups of a host gave.
 pub(super) struct AddressFacts {
-    /// Addresses, the families in turn (RFC 5321, section 5.1).
+    /// All addresses, the families in turn (RFC 5321, section 5.1).
     pub(super) addresses: Vec<IpAddr>,
     /// Why there are none, or fewer.
     pub(super) trouble: Option<Trouble>,
@@ -318,12 +318,21 @@ pub(super) struct AddressFacts {
     pub(super) bases: Vec<DnsName>,
     /// The rule that settled them.
     pub(super) rule: Rule,
-    /// There were more than are looked at.
-    pub(super) cut: bool,
     /// It failed at an alias, of which it cannot be told whether it is signed.
     pub(super) alias_in_doubt: bool,
     /// Names between the first and the last.
     pub(super) between: Vec<DnsName>,
+}
+
+impl AddressFacts {
+    /// Those that may be tried, and whether some of them are left for want of a place. What may not be
+    /// connected to is left out first, so that it takes no place.
+    pub(super) fn to_try(&self, settings: &PolicySettings) -> (Vec<IpAddr>, bool) {
+        let allowed = self.addresses.iter().copied();
+        let mut allowed = allowed.filter(|address| settings.allows(*address));
+        let tried = allowed.by_ref().take(ADDRESSES_PER_HOST_MAX).collect();
+        (tried, allowed.next().is_some())
+    }
 }
 
 /// Reads the address lookups of a host.
@@ -340,7 +349,7 @@ pub(super) fn addresses(evidence: &Evidence, host: &DnsName) -> Result<AddressFa
         (Outcome::Addresses(found), None) => found.as_slice(),
         _ => &[],
     });
-    let (addresses, cut) = in_turn(families);
+    let addresses = in_turn(families);
     let is_alias = |chain: &Chain<'_>| matches!(chain.answer().outcome, Outcome::Alias(_));
     let alias_in_doubt = is_alias(&v4) || is_alias(&v6);
     let longest = if v4.aliases.len() >= v6.aliases.len() {
@@ -356,14 +365,13 @@ pub(super) fn addresses(evidence: &Evidence, host: &DnsName) -> Result<AddressFa
         trouble,
         bases,
         rule,
-        cut,
         alias_in_doubt,
         between,
     })
 }
 
-fn in_turn([first, second]: [&[IpAddr]; 2]) -> (Vec<IpAddr>, bool) {
-    let mut found = Vec::new();
+fn in_turn([first, second]: [&[IpAddr]; 2]) -> Vec<IpAddr> {
+    let mut found = Vec::with_capacity(first.len().saturating_add(second.len()));
     for index in 0..first.len().max(second.len()) {
         found.extend(
             first
@@ -373,9 +381,7 @@ fn in_turn([first, second]: [&[IpAddr]; 2]) -> (Vec<IpAddr>, bool) {
                 .copied(),
         );
     }
-    let cut = found.len() > ADDRESSES_PER_HOST_MAX;
-    found.truncate(ADDRESSES_PER_HOST_MAX);
-    (found, cut)
+    found
 }
 
 /// Where TLSA records may stand (RFC 7672, sections 2.1.3, 2.2.2): a family that failed says nothing,

@@ -93,17 +93,11 @@ impl Context<'_> {
         findings: &mut Findings,
     ) -> Result<Admitted, Obstacle> {
         let subject = Subject::Host(host.clone());
-        let found = self.addresses(host, findings)?;
+        let (found, addresses) = self.addresses(host, findings)?;
         let tlsa = self.tlsa(host, &found, findings)?;
         let listed = self.sts_gate(host, &tlsa, findings)?;
         let authority = self.authority(host, listed, findings);
         self.check_require_tls(authority, listed, &subject, findings)?;
-        let addresses = found
-            .addresses
-            .iter()
-            .copied()
-            .filter(|address| self.settings.allows(*address))
-            .collect();
         let (sni, authenticate) = match tlsa {
             Requirement::Dane(dane) => self.dane(host, dane, findings),
             Requirement::Certificate { unusable } => {
@@ -133,7 +127,12 @@ impl Context<'_> {
         })
     }
 
-    fn addresses(&self, host: &DnsName, findings: &mut Findings) -> Result<AddressFacts, Obstacle> {
+    /// What is known of its addresses, and those that may be tried.
+    fn addresses(
+        &self,
+        host: &DnsName,
+        findings: &mut Findings,
+    ) -> Result<(AddressFacts, Vec<IpAddr>), Obstacle> {
         let subject = Subject::Host(host.clone());
         let Ok(found) = facts::addresses(self.evidence, host) else {
             findings.exclude(Rule::Ad03, &subject, "its addresses were not asked for");
@@ -158,27 +157,28 @@ impl Context<'_> {
             }
             (false, None) => {}
         }
-        if found.cut {
+        let (tried, is_cut) = found.to_try(self.settings);
+        if is_cut {
             findings.note(Rule::Mx21, &subject, "more addresses than are tried");
         }
-        let allowed = |address: &IpAddr| self.settings.allows(*address);
-        if !found.addresses.iter().any(allowed) {
+        if tried.is_empty() {
             findings.exclude(Rule::Mx18, &subject, "no public address");
             return Err(Obstacle::Nowhere);
         }
-        if !found.addresses.iter().all(allowed) {
+        let is_allowed = |address: &IpAddr| self.settings.allows(*address);
+        if !found.addresses.iter().all(is_allowed) {
             findings.note(
                 Rule::Mx18,
                 &subject,
                 "some addresses are not public and are left out",
             );
         }
-        let fact = listed("addresses: ", &found.addresses);
+        let fact = listed("addresses: ", &tried);
         findings.note(found.rule, &subject, fact);
         if !found.between.is_empty() && !found.bases.is_empty() {
             findings.note(Rule::Ad10, &subject, listed("", &found.between));
         }
-        Ok(found)
+        Ok((found, tried))
     }
 
     /// What the TLSA records demand. An error is never absence (RFC 7672, section 2.1.2).

@@ -2,6 +2,7 @@
 
 use super::facts::{self, TlsaFacts, Trouble};
 use super::{Asked, Authentication, Authority, Evidence, Hop, MessageFacts, dane};
+use crate::limits::ADDRESSES_PER_HOST_MAX;
 use crate::vocab::{Answer, DnsName, Profile, Question, UnixTime};
 
 /// Gathers what is known of one host that the operator of the relay named. It asks; a driver answers.
@@ -61,7 +62,7 @@ impl NamedHost {
     /// What comes next. Aliases are followed up to their limit, so it ends.
     pub fn poll(&self) -> NamedStep {
         let host = &self.evidence.domain;
-        let found = match facts::addresses(&self.evidence, host) {
+        let mut found = match facts::addresses(&self.evidence, host) {
             Ok(found) => found,
             Err(missing) => return NamedStep::Ask(missing),
         };
@@ -88,6 +89,7 @@ impl NamedHost {
             }
         };
         let (sni, authenticate) = authenticate;
+        found.addresses.truncate(ADDRESSES_PER_HOST_MAX);
         NamedStep::Done(Ok(Hop {
             domain: host.clone(),
             host: host.clone(),

@@ -123,8 +123,7 @@ pub fn report_route(evidence: &Evidence, now: UnixTime, settings: &PolicySetting
         Ok(Listing::Absent | Listing::Failed(_) | Listing::Null(_)) | Err(_) => Vec::new(),
     };
     let hop = |(_, host): (u16, DnsName)| {
-        let mut addresses = facts::addresses(evidence, &host).ok()?.addresses;
-        addresses.retain(|address| settings.allows(*address));
+        let (addresses, _) = facts::addresses(evidence, &host).ok()?.to_try(settings);
         (!addresses.is_empty() && !settings.own_hosts.contains(&host)).then_some(NoticeHop {
             host,
             addresses,
@@ -173,8 +172,7 @@ fn without_proof(
         TlsaFacts::Records { records, .. } if dane::usable(records).is_empty() => false,
         TlsaFacts::Records { .. } => return None,
     };
-    let mut addresses = found.addresses;
-    addresses.retain(|address| settings.allows(*address));
+    let (addresses, _) = found.to_try(settings);
     if addresses.is_empty() {
         return None;
     }
