@@ -313,6 +313,8 @@ pub(super) struct AddressFacts {
     pub(super) addresses: Vec<IpAddr>,
     /// Why there are none, or fewer.
     pub(super) trouble: Option<Trouble>,
+    /// Every answer is signed: nobody on the way made them.
+    pub(super) is_secure: bool,
     /// Names at which TLSA records may stand, in the order in which they are asked (RFC 7672,
     /// section 2.2.2). Empty: DANE does not apply.
     pub(super) bases: Vec<DnsName>,
@@ -359,10 +361,12 @@ pub(super) fn addresses(evidence: &Evidence, host: &DnsName) -> Result<AddressFa
     };
     let between = longest.iter().skip(1);
     let between = between.map(|asked| asked.question.name.clone()).collect();
+    let is_secure = v4.is_secure() && v6.is_secure();
     let (bases, rule) = bases(host, &[v4, v6]);
     Ok(AddressFacts {
         addresses,
         trouble,
+        is_secure,
         bases,
         rule,
         alias_in_doubt,

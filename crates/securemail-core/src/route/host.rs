@@ -14,6 +14,8 @@ use crate::vocab::{DnsName, Profile, Tlsa, UnixTime};
 pub(super) enum Obstacle {
     /// It leads nowhere: no name, no address, or none that may be connected to.
     Nowhere,
+    /// The same without proof, so that somebody on the way may have said it.
+    Hidden,
     /// It was looked at, and cannot be proved safe.
     Unproved,
     /// It cannot take the message.
@@ -26,6 +28,19 @@ pub(super) enum Obstacle {
     Published,
     /// The fault is ours.
     OwnFault,
+}
+
+impl Obstacle {
+    /// What stands in the way where these stand in the way of the hosts. A host that may have been hidden
+    /// might be safe (rule G-03), so it weighs as silence as soon as another one decides; where none is in
+    /// sight, the domain takes no mail now.
+    pub(super) fn of_all(each: &[Self]) -> Self {
+        let worst = each.iter().copied().max().unwrap_or(Self::Nowhere);
+        match worst {
+            Self::Unproved | Self::Incapable if each.contains(&Self::Hidden) => Self::Transient,
+            _ => worst,
+        }
+    }
 }
 
 impl From<Trouble> for Obstacle {
@@ -150,7 +165,7 @@ impl Context<'_> {
             }
             (true, None) => {
                 findings.exclude(Rule::Ad04, &subject, "no address");
-                return Err(Obstacle::Nowhere);
+                return Err(nowhere(&found));
             }
             (false, Some(trouble)) => {
                 findings.note(Rule::Ad02, &subject, trouble_in_words(trouble));
@@ -163,7 +178,7 @@ impl Context<'_> {
         }
         if tried.is_empty() {
             findings.exclude(Rule::Mx18, &subject, "no public address");
-            return Err(Obstacle::Nowhere);
+            return Err(nowhere(&found));
         }
         let is_allowed = |address: &IpAddr| self.settings.allows(*address);
         if !found.addresses.iter().all(is_allowed) {
@@ -546,6 +561,14 @@ fn record_in_words(record: &Tlsa) -> String {
     } = record;
     let octets = data.len();
     format!("{usage} {selector} {matching} with {octets} octets")
+}
+
+const fn nowhere(found: &AddressFacts) -> Obstacle {
+    if found.is_secure {
+        Obstacle::Nowhere
+    } else {
+        Obstacle::Hidden
+    }
 }
 
 pub(super) const fn trouble_in_words(trouble: Trouble) -> &'static str {

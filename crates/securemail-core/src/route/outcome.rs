@@ -71,7 +71,7 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
         }
         Obstacle::Incapable => ending.incapable(findings),
         Obstacle::Unproved => ending.no_path(findings),
-        Obstacle::Nowhere => {
+        Obstacle::Hidden | Obstacle::Nowhere => {
             findings.hold(Rule::G06, &domain, "no host can be reached at all");
             ending.hold_or_bounce(DeferClass::Transient, [4, 4], findings)
         }

@@ -96,13 +96,14 @@ impl Judge<'_> {
             Err(route) => return route,
         };
         let mut hops = Vec::new();
-        let mut worst = Obstacle::Nowhere;
+        let mut obstacles = Vec::new();
         for (_, judgement) in judged {
             match judgement {
                 Ok(admitted) => hops.push(admitted.hop),
-                Err(obstacle) => worst = worst.max(obstacle),
+                Err(obstacle) => obstacles.push(obstacle),
             }
         }
+        let worst = Obstacle::of_all(&obstacles);
         // RFC 5321, section 4.2.1: one more host after a "try again later", then wait.
         let deferred = Sessions::of_this_round(self.evidence).deferred();
         if hops.is_empty() {

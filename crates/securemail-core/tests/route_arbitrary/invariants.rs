@@ -250,7 +250,9 @@ proptest! {
                     && case.evidence.history.is_some()
             }
             VaultReason::Unreachable => case.age() >= case.settings.divert_after,
-            VaultReason::NoSecurePath => was_seen_before(&case) && !case.is_contradicted(),
+            VaultReason::NoSecurePath => {
+                was_seen_before(&case) && !case.is_contradicted() && !case.hides_a_host()
+            }
             VaultReason::Incapable => case.refusal().is_some()
                 || case.evidence.attempts.iter().any(|attempt| {
                     matches!(attempt.outcome, SessionOutcome::Incapable(_))

@@ -256,6 +256,15 @@ impl Case {
             .collect()
     }
 
+    /// Some host has no address to go to, and an answer that says so is not signed.
+    pub(crate) fn hides_a_host(&self) -> bool {
+        let is_signed = |host: &str, kind| self.follow(host, kind).is_some_and(|t| t.is_secure());
+        self.before_ourselves().iter().any(|host| {
+            let kinds = [RecordKind::A, RecordKind::Aaaa];
+            self.addresses(host).is_empty() && !kinds.iter().all(|kind| is_signed(host, *kind))
+        })
+    }
+
     /// Whether every other place sees the same at every step: `None` where there is no other place.
     pub(crate) fn others_agree(&self) -> Option<bool> {
         let trail = self.mail_servers()?;
