@@ -19,6 +19,8 @@ const HOSTS_MAX: usize = 2 * MX_HOSTS_MAX;
 /// What was seen so lately is not written down again: what counts for a month needs no minutes, and a
 /// busy domain would else cost a write for each message.
 const AGAIN_AFTER: Duration = Duration::from_secs(3600);
+/// How [`HostHistory`] writes that nothing but an unsigned list spoke for the host.
+const UNSIGNED: u8 = 0;
 /// How [`HostHistory`] writes DANE.
 const DANE: u8 = 3;
 /// For how long it counts that a domain or a host was safer: whoever gives up DNSSEC or TLS for good must
@@ -174,7 +176,7 @@ fn learn_hosts_listed(
 
 fn learn_proof(hosts: &mut Vec<HostHistory>, proof: &PeerProof, now: UnixTime) {
     let authority = match proof.authority {
-        Authority::Unsigned => 0,
+        Authority::Unsigned => UNSIGNED,
         Authority::Corroborated => 1,
         Authority::Named => 2,
         Authority::MtaSts => 3,
@@ -258,9 +260,11 @@ fn sorted(hosts: impl Iterator<Item = DnsName>) -> Vec<DnsName> {
 
 /// Whether the domain showed signed mail servers or DANE before.
 pub(super) fn was_secure(evidence: &Evidence, now: UnixTime) -> bool {
-    evidence.history.as_ref().is_some_and(|seen| {
-        mx_was_secure(seen, now) || seen.hosts.iter().any(|host| had_dane(host, now))
-    })
+    let signed = evidence
+        .history
+        .as_ref()
+        .is_some_and(|seen| mx_was_secure(seen, now));
+    signed || hosts_that_count(evidence).any(|host| had_dane(host, now))
 }
 
 /// Whether this host was authenticated by DANE before.
@@ -274,8 +278,21 @@ pub(super) fn was_dane(evidence: &Evidence, host: &DnsName, now: UnixTime) -> bo
 /// Whether some host of the domain was proved before. Signed MX records alone say nothing about what a
 /// session with the host could prove.
 pub(super) fn was_proved(evidence: &Evidence, now: UnixTime) -> bool {
-    let mut hosts = evidence.history.iter().flat_map(|seen| &seen.hosts);
-    hosts.any(|seen| is_recent(seen.seen, now))
+    hosts_that_count(evidence).any(|seen| is_recent(seen.seen, now))
+}
+
+/// Hosts whose proof was one for the domain: those that something besides an unsigned list spoke for, and
+/// those that are listed now. Any other may have been named by a forger, to whom a `basic` tenant or a
+/// notice went, and the domain would seem to have been safer for a month.
+fn hosts_that_count(evidence: &Evidence) -> impl Iterator<Item = &HostHistory> {
+    let listed = match facts::mx(evidence).map(|mx| mx.listing) {
+        Ok(Listing::Hosts(found)) => found.hosts,
+        Ok(Listing::Absent | Listing::Failed(_) | Listing::Null(_)) | Err(_) => Vec::new(),
+    };
+    let hosts = evidence.history.iter().flat_map(|seen| &seen.hosts);
+    hosts.filter(move |seen| {
+        seen.authority > UNSIGNED || listed.iter().any(|(_, host)| *host == seen.host)
+    })
 }
 
 /// Since when no way was found that is sure enough for this profile, if that was seen lately.

@@ -315,7 +315,13 @@ impl Case {
     pub(crate) fn was_signed_or_dane(&self) -> bool {
         self.evidence.history.as_ref().is_some_and(|history| {
             let is_recent = |at: UnixTime| self.now.since(at) <= MONTH;
-            let mut hosts = history.hosts.iter();
+            // What an unsigned list alone named may have been a forger's, unless it is listed still.
+            let listed = self.listed();
+            let is_ours = |host: &str| listed.iter().any(|(_, name)| name == host);
+            let mut hosts = history
+                .hosts
+                .iter()
+                .filter(|host| host.authority >= 1 || is_ours(host.host.as_str()));
             history.mx_secure_at.is_some_and(is_recent)
                 || hosts.any(|host| host.authentication >= 3 && is_recent(host.best_at))
         })
