@@ -76,16 +76,29 @@ impl World {
     }
 
     async fn inquire(&self) -> Evidence {
-        let inquirer = Inquirer {
+        let facts = MessageFacts::at(self.clock.now());
+        let inquirer = self.inquirer();
+        let evidence = inquirer.inquire(&domain(), Profile::Standard, facts).await;
+        evidence.unwrap()
+    }
+
+    async fn inquire_anew(&self) -> Evidence {
+        let facts = MessageFacts::at(self.clock.now());
+        let inquirer = self.inquirer();
+        let evidence = inquirer
+            .inquire_anew(&domain(), Profile::Standard, facts)
+            .await;
+        evidence.unwrap()
+    }
+
+    fn inquirer(&self) -> Inquirer {
+        Inquirer {
             resolver: self.dns.clone(),
             fetcher: self.host.clone(),
             memory: self.memory.clone(),
             clock: self.clock.clone(),
             port: 25,
-        };
-        let facts = MessageFacts::at(self.clock.now());
-        let evidence = inquirer.inquire(&domain(), Profile::Standard, facts).await;
-        evidence.unwrap()
+        }
     }
 }
 
@@ -151,6 +164,31 @@ async fn a_newer_policy_replaces_one_that_is_in_force() {
     assert_eq!(world.host.asked(), 2);
     let kept = world.memory.policy(&domain()).await.unwrap();
     assert_eq!(kept.map(|kept| kept.id), Some("2".to_owned()));
+}
+
+#[tokio::test]
+async fn who_asks_anew_is_told_by_what_is_served_now_though_its_id_is_the_same() {
+    const ELSEWHERE: &str =
+        "version: STSv1\nmode: enforce\nmax_age: 604800\nmx: mx.other.example\n";
+    let world = World::new();
+    world.announce("1");
+    world.inquire().await;
+    world.host.serve(Ok(ELSEWHERE));
+    let kept = StandardPolicy::default().decide(&world.inquire().await, world.clock.now());
+    assert!(matches!(kept.route, Route::Deliver(_)), "{kept}");
+    let anew = StandardPolicy::default().decide(&world.inquire_anew().await, world.clock.now());
+    assert!(matches!(anew.route, Route::Defer { .. }), "{anew}");
+    let rules: Vec<Rule> = anew.findings.iter().map(|f| f.rule).collect();
+    assert!(
+        rules.contains(&Rule::P09) && rules.contains(&Rule::X09),
+        "{anew}"
+    );
+    // Where nothing is served, what is in force applies.
+    world.host.serve(Err(FetchError::Unreachable));
+    let silent = StandardPolicy::default().decide(&world.inquire_anew().await, world.clock.now());
+    assert!(matches!(silent.route, Route::Defer { .. }), "{silent}");
+    let rules: Vec<Rule> = silent.findings.iter().map(|f| f.rule).collect();
+    assert!(rules.contains(&Rule::X09), "{silent}");
 }
 
 #[tokio::test]

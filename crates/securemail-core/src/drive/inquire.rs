@@ -71,8 +71,11 @@ impl Inquirer {
             });
         let inquiry = Inquiry::new(evidence, self.clock.now());
         let mut evidence = self.run(inquiry, Asking::Anew).await;
-        // Where nothing new was had, what is in force still applies.
-        evidence.sts.cached = self.memory.policy(domain).await?;
+        // Where nothing new was had, what is in force still applies. Beside a policy that was fetched now
+        // it would speak first, as long as both bear the same id (rule P-08).
+        if evidence.fetched_policy().is_none() {
+            evidence.sts.cached = self.memory.policy(domain).await?;
+        }
         self.keep(evidence).await
     }
 
