@@ -2,7 +2,7 @@
 
 mod flow_world;
 
-use flow_world::{HOUR, MINUTE, World, message, name};
+use flow_world::{HOUR, MINUTE, World, message, message_with, name};
 use securemail_core::backend::Fact;
 use securemail_core::drive::node_events;
 use securemail_core::ledger::{EventName, Log, ReadEvent, lasting_alarms, timeline};
@@ -110,6 +110,23 @@ async fn a_vantage_that_sees_other_mail_servers_is_an_alarm_and_a_silent_one_is_
     // What the domain is called stands in the sealed part of the event alone.
     let told = timeline(&of_node(&world).await);
     assert!(told.contains("about open.example"), "{told}");
+}
+
+#[tokio::test]
+async fn mail_that_still_goes_where_less_is_published_than_before_is_an_alarm() {
+    let world = world().await;
+    world.submit(message_with("", &[EVA])).await;
+    assert_eq!(heard(&world, Alarm::Fall), 0);
+    let records = name("_25._tcp.mx.proved.example");
+    world.dns.remove(&records, RecordKind::Tlsa);
+    for _ in 0..2 {
+        world.submit(message_with("", &[EVA])).await;
+    }
+    assert_eq!(world.got(EVA).len(), 3, "the certificate is enough");
+    assert_eq!(heard(&world, Alarm::Fall), 2, "each is counted");
+    assert_eq!(names(&world).await, [EventName::AlarmRaised], "no storm");
+    let told = timeline(&of_node(&world).await);
+    assert!(told.contains("about mx.proved.example"), "{told}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::Relay;
 use crate::StoreError;
 use crate::backend::{AuditSink, Fact, KeyError};
 use crate::ledger::{self, Event, EventName, Log, ReadEvent, lasting_alarms};
-use crate::route::{Evidence, contradictions};
+use crate::route::{Decision, Evidence, contradictions, fall};
 use crate::vocab::{Alarm, TenantId, UnixTime};
 
 /// Which alarms last, and when each was heard last.
@@ -106,6 +106,13 @@ impl Relay {
     pub(super) async fn look_for_contradictions(&self, evidence: &Evidence) {
         for (alarm, name) in contradictions(evidence) {
             self.raise(alarm, &format!("about {name}")).await;
+        }
+    }
+
+    /// A domain was safer before, and mail goes there all the same.
+    pub(super) async fn look_for_fall(&self, decision: &Decision) {
+        if let Some(subject) = fall(decision) {
+            self.raise(Alarm::Fall, &format!("about {subject}")).await;
         }
     }
 

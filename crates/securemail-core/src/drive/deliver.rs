@@ -129,6 +129,9 @@ impl Relay {
             }
             let Some((hop, _)) = next else { return done };
             open = later;
+            if let Some((_, decision)) = batch.first() {
+                self.look_for_fall(decision).await;
+            }
             let report = self.try_hop(outgoing, &hop, &batch, gate).await;
             if let Some((delivery, _)) = batch.first() {
                 self.count_session(&delivery.evidence, &hop, &report);

@@ -65,7 +65,7 @@ mod settings;
 mod x509;
 
 pub use crate::vocab::NtaSettings;
-pub use alarm::contradictions;
+pub use alarm::{contradictions, fall};
 pub use dane::{associated, unusable, usable};
 pub use decision::{Decision, DeferClass, Effect, Finding, Route, Subject, VaultReason};
 pub use evidence::{Asked, AttemptEvidence, Corroboration, Evidence, MessageFacts, StsEvidence};

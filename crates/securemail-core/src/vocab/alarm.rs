@@ -10,13 +10,15 @@ pub enum Alarm {
     Canary,
     /// Two validators, or a denial and its proof, do not agree about a name.
     Disagreement,
+    /// A domain shows less than before, and what it shows still lets mail through.
+    Fall,
     /// Another vantage sees something else than we do.
     Vantage,
 }
 
 impl Alarm {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::Canary, Self::Disagreement, Self::Vantage];
+    pub const ALL: [Self; 4] = [Self::Canary, Self::Disagreement, Self::Fall, Self::Vantage];
 
     /// Its stable text, for logs and numbers.
     #[must_use]
@@ -24,6 +26,7 @@ impl Alarm {
         match self {
             Self::Canary => "canary",
             Self::Disagreement => "disagreement",
+            Self::Fall => "fall",
             Self::Vantage => "vantage",
         }
     }
@@ -34,6 +37,7 @@ impl Alarm {
         match self {
             Self::Canary => "a canary is answered as it cannot be, so all mail is held",
             Self::Disagreement => "two validators do not agree",
+            Self::Fall => "a domain was safer before, and mail still goes there directly",
             Self::Vantage => "another vantage sees other records than we do",
         }
     }
