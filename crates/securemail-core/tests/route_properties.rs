@@ -291,6 +291,25 @@ proptest! {
     }
 
     #[test]
+    fn a_list_that_a_vantage_contradicts_does_not_choose_the_vault(
+        mut world in world(),
+        is_strict in any::<bool>(),
+    ) {
+        world.profile = if is_strict { Profile::Strict } else { Profile::Standard };
+        world.mx = (Zone::Insecure, Listing::Hosts);
+        world.vantage = Some(false);
+        (world.txt, world.kept) = (None, None);
+        world.age = Duration::from_secs(1200);
+        // No way was found before either: whatever may be diverted is diverted now.
+        let seen = Span { since: ACCEPTED, last: world.now() };
+        let history = world.history.get_or_insert_default();
+        history.no_path.insert(world.profile, seen);
+        let (_, decision) = world.decide();
+        let is_chosen = matches!(decision.route, Route::Vault { reason: VaultReason::NoSecurePath });
+        prop_assert!(!is_chosen, "{decision}");
+    }
+
+    #[test]
     fn what_is_held_is_looked_at_again_in_time(world in world()) {
         let (_, decision) = world.decide();
         let Route::Defer { class, not_before } = &decision.route else { return Ok(()) };
