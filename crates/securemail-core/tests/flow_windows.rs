@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use flow_world::{
-    DAY, HOUR, MINUTE, SECOND, World, defers, message, message_with, name, refuses, text,
+    DAY, HOUR, MINUTE, SECOND, World, defers, is_marked, message, message_with, name, refuses, text,
 };
 use securemail_core::backend::{Pickups as _, SessionOutcome};
 use securemail_core::drive::Submission;
@@ -355,4 +355,161 @@ async fn a_deposit_is_logged_once_whatever_fails_behind_its_entry() {
     assert_eq!(world.sealed_as_logged().await, 1);
     world.work_after(HOUR).await;
     world.ole_has_one_end(1, "").await;
+}
+
+const MAX: &str = "max@full.example";
+const LIZ: &str = "liz@late.example";
+
+/// One message to four: Eva's host takes it, Max's refuses, Liz's says "later", and Ole's proves nothing.
+async fn four_ways() -> (World, Submission) {
+    let world = known_to_prove_nothing().await;
+    let refuses = HostScript::says(refuses());
+    world.proved("full.example", "mx.full.example", refuses);
+    let defers = HostScript::says(defers());
+    world.proved("late.example", "mx.late.example", defers);
+    (world, to_all())
+}
+
+fn to_all() -> Submission {
+    let fields = "Message-ID: <m3@gemeente.example>\r\n";
+    message_with(fields, &[EVA, MAX, OLE, LIZ])
+}
+
+impl World {
+    /// The sender keeps the message until it is taken; then every host can prove itself. `repeated` says
+    /// that it may have been taken before.
+    async fn is_repeated_until_taken(&self, repeated: bool, what: &str) {
+        for _ in 0..5 {
+            self.clock.advance(16 * MINUTE);
+            let reply = self.submit(to_all()).await;
+            if reply.code() == 250 {
+                break;
+            }
+            assert!((400..500).contains(&reply.code()), "{what}: {reply}");
+        }
+        self.ends_well(repeated, what).await;
+    }
+
+    async fn ends_well(&self, repeated: bool, what: &str) {
+        self.transport
+            .host(&name("mx.late.example"), HostScript::takes());
+        self.heals().await;
+        self.work_after(9 * HOUR).await;
+        for to in [EVA, LIZ] {
+            let got = self.got(to);
+            let unmarked = got.iter().filter(|mail| !is_marked(&mail.octets)).count();
+            assert!(!got.is_empty(), "{to} has nothing, {what}");
+            assert!(unmarked <= 1, "{to} has two unmarked copies, {what}");
+        }
+        assert!(self.got(MAX).is_empty(), "{what}");
+        let home = self.mails_home();
+        let failed = home.iter().filter(|mail| mail.contains("Action: failed"));
+        assert!(failed.clone().all(|mail| mail.contains(MAX)), "{what}");
+        // What was given back and is handed in again is tried again.
+        let reports = 1..=1 + usize::from(repeated);
+        let count = failed.count();
+        assert!(reports.contains(&count), "{count} reports on Max, {what}");
+        let (copies, notices) = (self.got(OLE).len(), self.notices() - 1);
+        assert_eq!(
+            copies + notices,
+            1,
+            "{copies} copies, {notices} notices, {what}"
+        );
+        assert_eq!(self.spool.inner().contents(), 0, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_dies_anywhere_loses_nobody_of_many() {
+    for calls in 0..CALLS_MAX {
+        let (mut world, to_all) = four_ways().await;
+        world.trip.hang_after(calls);
+        let relay = world.relay.clone();
+        let task = tokio::spawn(async move { relay.submit(to_all).await });
+        world.pass(5 * SECOND).await;
+        let died = world.dies(task).await;
+        let what = format!("died after {calls} calls");
+        world.is_repeated_until_taken(true, &what).await;
+        if !died {
+            assert!(calls > 20, "{calls} calls are too few");
+            return;
+        }
+    }
+    panic!("it never comes to its end");
+}
+
+#[tokio::test]
+async fn a_session_with_a_store_that_fails_once_anywhere_loses_nobody_of_many() {
+    for calls in 0..CALLS_MAX {
+        let (world, to_all) = four_ways().await;
+        world.trip.fail_once_after(calls);
+        let reply = world.submit(to_all).await;
+        let failed = world.trip.disarm();
+        let what = format!("failed at call {calls}: {reply}");
+        if reply.code() == 250 {
+            world.ends_well(false, &what).await;
+        } else {
+            world.is_repeated_until_taken(false, &what).await;
+        }
+        if !failed {
+            assert!(calls > 20, "{calls} calls are too few");
+            return;
+        }
+    }
+    panic!("it never comes to its end");
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_while_it_hands_over_leaves_no_second_copy_unmarked() {
+    for calls in 0..CALLS_MAX {
+        let mut world = world().await;
+        world.transport.host(&name(MX), HostScript::says(defers()));
+        assert_eq!(world.submit(message(&[EVA])).await.code(), 250);
+        world.transport.host(&name(MX), HostScript::takes());
+        world.clock.advance(HOUR);
+        let died = world.works_and_dies(calls).await;
+        world.heals().await;
+        world.work_after(9 * HOUR).await;
+        let what = format!("died after {calls} calls");
+        let got = world.got(EVA);
+        let unmarked = got.iter().filter(|mail| !is_marked(&mail.octets)).count();
+        assert!(
+            !got.is_empty() && unmarked <= 1,
+            "{} copies, {what}",
+            got.len()
+        );
+        assert_eq!(world.spool.inner().contents(), 0, "{what}");
+        if !died {
+            assert!(calls > 8, "{calls} calls are too few");
+            return;
+        }
+    }
+    panic!("it never comes to its end");
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_anywhere_asks_for_a_number_once() {
+    for calls in 0..CALLS_MAX {
+        let mut world = World::new().await;
+        let plain = HostScript::ends(SessionOutcome::NoStartTls(None));
+        world.unsigned("open.example", OPEN, plain);
+        assert_eq!(world.submit(message(&[OLE])).await.code(), 250);
+        world.clock.advance(16 * MINUTE);
+        let died = world.works_and_dies(calls).await;
+        world.heals().await;
+        let what = format!("died after {calls} calls");
+        let (copies, asked) = (world.got(OLE).len(), world.mails_home().len());
+        assert_eq!(
+            copies + asked,
+            1,
+            "{copies} copies, {asked} questions, {what}"
+        );
+        assert_eq!(world.count(EventName::PhoneMissing).await, asked, "{what}");
+        assert_eq!(world.sealed_as_logged().await, asked, "{what}");
+        assert_eq!(world.spool.inner().contents(), 0, "{what}");
+        if !died {
+            return;
+        }
+    }
+    panic!("it never comes to its end");
 }

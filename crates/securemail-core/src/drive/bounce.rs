@@ -58,9 +58,14 @@ impl Relay {
             events,
         };
         let committed = self.commit_dsn(header, delivery, sender, news).await?;
-        self.settle(&delivery.lease, Settlement::Bounced, Vec::new())
-            .await?;
-        self.observe_end(End::Bounced, header.accepted);
+        let settled = self.settle(&delivery.lease, Settlement::Bounced, Vec::new());
+        match settled.await {
+            Ok(()) => self.observe_end(End::Bounced, header.accepted),
+            // The sender is told all the same; whoever comes to it next finds that in the log.
+            Err(error) => {
+                tracing::warn!(queue_id = %delivery.lease.delivery, %error, "given back, and not settled");
+            }
+        }
         Ok(Some(DsnCommitted::assertion(committed)))
     }
 
