@@ -28,6 +28,8 @@ pub const STS_POLICY_OCTETS_MAX: usize = 64 * 1024;
 pub const STS_MAX_AGE_SECS_MAX: u64 = 31_557_600;
 /// Certificates of a chain that are looked at.
 pub const CHAIN_CERTIFICATES_MAX: usize = 10;
+/// Hosts that are remembered for not knowing the chunks that they announce; more are simply asked again.
+pub const CHUNKLESS_HOSTS_MAX: usize = 1000;
 /// Connections that are kept for a next message, in all; each costs us and its peer a socket.
 pub const CONNECTIONS_KEPT_MAX: usize = 500;
 /// The same, to one host for one tenant: common servers allow 50 connections of one client at once.

@@ -10,6 +10,9 @@ use common::mx::{
     offering_chunks, say, unconfirmed,
 };
 use securemail_core::backend::{AttemptReport, RecipientOutcome, SessionOutcome, Transport};
+use securemail_core::vocab::DnsName;
+use securemail_smtp::{ClientSettings, SmtpTransport};
+use securemail_testkit::sim::ManualClock;
 
 /// Long enough for several chunks, with everything that could be taken for an end.
 fn long() -> &'static [u8] {
@@ -295,6 +298,23 @@ async fn who_announces_chunking_and_does_not_know_it_gets_data_over_another_sess
             );
             assert_eq!((mx.seen.count("DATA"), mx.seen.count("BDAT 0")), (2, 0));
         }
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_know_chunks_is_asked_once_a_day_and_not_in_each_session() {
+    let mx = Mx::start(answer("BDAT 1", say("502 5.5.1 no"))).await;
+    let clock = Arc::new(ManualClock::default());
+    let mut settings = ClientSettings::new(DnsName::parse("relay.test").unwrap());
+    settings.keeping.age = Duration::ZERO;
+    let transport = SmtpTransport::new(settings, Arc::new(mx.trust()), clock.clone());
+    let hours = Duration::from_secs(3600);
+    for (pause, connections, asked) in [(0, 2, 1), (1, 3, 1), (22, 4, 1), (2, 6, 2)] {
+        clock.advance(pause * hours);
+        let report = transport.attempt(attempt(mx.hop(), Dot::new(true))).await;
+        assert_eq!(handed_over(&report), 2);
+        let seen = (mx.seen.connections(), mx.seen.count("BDAT 1"));
+        assert_eq!(seen, (connections, asked), "after {pause} hours more");
     }
 }
 

@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
+use super::chunkless::Chunkless;
 use super::pool::{Line, Pool};
 use super::tls::{ClientConfigs, HelloSize, facts};
 use super::tried::Tried;
@@ -35,6 +36,7 @@ pub struct SmtpTransport {
     trust: Arc<Trust>,
     tls: ClientConfigs,
     pub(super) kept: Arc<Pool>,
+    chunkless: Chunkless,
 }
 
 impl SmtpTransport {
@@ -47,6 +49,7 @@ impl SmtpTransport {
             clock,
             trust,
             tls: ClientConfigs::new(),
+            chunkless: Chunkless::default(),
         }
     }
 }
@@ -81,13 +84,15 @@ impl SmtpTransport {
     }
 
     async fn try_address(&self, address: IpAddr, attempt: &Attempt) -> Tried {
-        let chunking = self.settings.chunking;
+        let host = SocketAddr::new(address, attempt.hop.port);
+        let chunking = self.settings.chunking && !self.chunkless.has(host, self.clock.now());
         let (tried, said) = self.try_session(address, attempt, chunking).await;
         if said != Said::NoChunks {
             return tried;
         }
         // Nothing was taken, and leave was not asked for.
         tracing::debug!(host = %attempt.hop.host, "announces CHUNKING and does not know it");
+        self.chunkless.add(host, self.clock.now());
         self.try_session(address, attempt, false).await.0
     }
 

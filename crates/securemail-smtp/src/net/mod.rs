@@ -2,6 +2,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod body;
+mod chunkless;
 pub(crate) mod client;
 mod floor;
 pub(crate) mod limits;
