@@ -143,9 +143,14 @@ pub const TLS_REPORTS_AT_ONCE_MAX: usize = 8;
 pub const TLS_REPORT_SPREAD_HOURS: u64 = 4;
 /// Days that reports about our own domains are kept: long enough to see a trend over a quarter.
 pub const TLS_REPORTS_KEPT_DAYS: u32 = 90;
-/// Reports that are kept about one domain and day; a domain hears from some dozens of senders, and anybody
-/// may send one.
+/// Reports that are kept about one domain and day, the signed ones and the others apart; a domain hears from some
+/// dozens of senders, and anybody may send one.
 pub const TLS_REPORTS_A_DAY_MAX: usize = 200;
+/// Octets of JSON that they take, the signed ones and the others apart. A report of one sender has some thousands.
+pub const TLS_REPORTS_A_DAY_OCTETS_MAX: usize = 512 * 1024;
+/// How many days back a report may tell: it is sent the day after, and tried again for a day (RFC 8460, sections
+/// 4.1 and 5.5).
+pub const TLS_REPORT_LATE_DAYS: u32 = 3;
 /// Octets of a mail that carries a report: base64 makes four of three, and there are header and lines.
 pub const TLS_REPORT_MAIL_OCTETS_MAX: u64 = 1536 * 1024;
 /// DKIM signatures of a mail that are looked at (RFC 6376, section 6.1, leaves the number to us). Each

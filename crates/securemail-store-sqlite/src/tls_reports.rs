@@ -5,7 +5,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use securemail_core::StoreError;
 use securemail_core::backend::{ReceivedReport, ReportClaim, ReportSettlement};
-use securemail_core::limits::{TLS_REPORTS_A_DAY_MAX, TLS_SESSION_KINDS_MAX};
+use securemail_core::limits::{
+    TLS_REPORTS_A_DAY_MAX, TLS_REPORTS_A_DAY_OCTETS_MAX, TLS_SESSION_KINDS_MAX,
+};
 use securemail_core::tlsrpt::{DomainSessions, Session, UtcDay};
 use securemail_core::vocab::{DnsName, UnixTime};
 use serde::Serialize;
@@ -49,16 +51,21 @@ impl SqliteStore {
         let text = text_of(report)?;
         let octets = text.len();
         let (domain, key, day) = (report.domain.clone(), report.key.clone(), report.day);
+        let (signed, size) = (report.signer.is_some(), report.report.to_json().len());
         let put = move |db: &Connection| {
-            let sql = "INSERT OR IGNORE INTO tls_received SELECT ?1, ?2, ?3, ?4
-                       WHERE (SELECT count(*) FROM tls_received WHERE domain = ?1 AND day = ?3) < ?5";
-            let room = number(TLS_REPORTS_A_DAY_MAX as u64);
+            let sql = "INSERT OR IGNORE INTO tls_received (domain, key, day, report, signed, octets)
+                       SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                       WHERE (SELECT count(*) < ?7 AND total(octets) + ?6 <= ?8
+                              FROM tls_received WHERE domain = ?1 AND day = ?3 AND signed = ?5)";
             db.prepare_cached(sql)?.execute(params![
                 domain.as_str(),
                 key,
                 day.number(),
                 text,
-                room
+                signed,
+                number(size as u64),
+                number(TLS_REPORTS_A_DAY_MAX as u64),
+                number(TLS_REPORTS_A_DAY_OCTETS_MAX as u64),
             ])?;
             Ok(())
         };
@@ -74,7 +81,7 @@ impl SqliteStore {
         self.readers
             .call(move |db| {
                 let sql = "SELECT report FROM tls_received WHERE domain = ?1
-                           ORDER BY day DESC, key LIMIT ?2";
+                           ORDER BY day DESC, signed DESC, key LIMIT ?2";
                 let mut found = db.prepare_cached(sql)?;
                 let rows = found
                     .query_map(params![domain.as_str(), number(limit as u64)], |row| {

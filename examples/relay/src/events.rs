@@ -83,7 +83,10 @@ async fn received(settings: &Settings) -> Result<String, Trouble> {
     let mut text = String::new();
     for domain in reported_domains(settings) {
         for received in store.received_reports(&domain, SHOWN_MAX).await? {
-            text.push_str(&format!("{} {}", received.day, received.report.in_words()));
+            let signer = received.signer.as_ref();
+            let signer = signer.map_or_else(|| "not signed".to_owned(), ToString::to_string);
+            let words = received.report.in_words();
+            text.push_str(&format!("{} [{signer}] {words}", received.day));
         }
     }
     Ok(text)

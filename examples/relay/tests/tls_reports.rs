@@ -198,7 +198,9 @@ async fn a_report_about_us_is_taken_and_shown_in_plain_words() {
     let first = said.out.lines().next().unwrap();
     assert_eq!(
         first,
-        format!("{today} Company-X: sender.test (MTA-STS): 5326 sessions were safe, 303 failed")
+        format!(
+            "{today} [not signed] Company-X: sender.test (MTA-STS): 5326 sessions were safe, 303 failed"
+        )
     );
     assert_eq!(said.out.lines().count(), 4, "once: {}", said.out);
     assert!(relay.stop().success());
@@ -233,7 +235,7 @@ async fn a_report_by_mail_is_taken_when_the_key_that_signed_it_is_published() {
         (said.code == Some(0)).then_some(said.out)
     });
     let shown = shown.await;
-    let wanted = "Praktijk Anna: mx.sender.test (DANE): 0 sessions were safe, 3 failed";
+    let wanted = "[relay.test] Praktijk Anna: mx.sender.test (DANE): 0 sessions were safe, 3 failed";
     assert!(shown.contains(wanted), "{shown}");
     let found = place.relay(&["doctor", "--config", "{}"]).out;
     assert!(found.contains("tls_reports"), "{found}");

@@ -34,8 +34,9 @@ use crate::vocab::{DnsName, Profile, UnixTime};
 /// - **R9** `settle_report` with a claim that is not the newest fails with `LeaseLost` and changes nothing.
 /// - **R10** What was settled `Done` is never given again, and nothing is counted for it any more.
 /// - **R11** A report that came in is kept once, by domain and key; `received_reports` gives those about a
-///   domain, the newest day first. Of one domain and day at most `limits::TLS_REPORTS_A_DAY_MAX` are kept;
-///   more are left out without an error.
+///   domain, the newest day first, and of a day those with a signer first. Of one domain and day at most
+///   `limits::TLS_REPORTS_A_DAY_MAX` with a signer are kept, of `limits::TLS_REPORTS_A_DAY_OCTETS_MAX` octets
+///   of JSON together; and as many without. More are left out without an error.
 /// - **R12** `forget_reports` forgets what is of days before the one it is given, and nothing else.
 #[async_trait]
 pub trait DomainMemory: fmt::Debug + Send + Sync + 'static {
@@ -174,8 +175,11 @@ pub struct ReceivedReport {
     pub domain: DnsName,
     /// The day in which its range begins.
     pub day: UtcDay,
-    /// What makes it one: of submitter and report id.
+    /// What makes it one: of signer, submitter and report id.
     pub key: String,
+    /// The domain of the author, where a DKIM signature speaks for it; `None` where anybody may have sent it.
+    #[serde(default)]
+    pub signer: Option<DnsName>,
     /// When it came.
     pub received: UnixTime,
     /// What it says.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::tls_forget::Forgetting;
 use crate::StoreError;
 use crate::backend::{Clock, DomainMemory, ReceivedReport, Signatures};
-use crate::limits::{TLS_REPORT_KEPT_OCTETS_MAX, TLS_REPORTS_KEPT_DAYS};
+use crate::limits::{TLS_REPORT_KEPT_OCTETS_MAX, TLS_REPORT_LATE_DAYS};
 use crate::mail::{ReportMail, ReportMailDefect, read_report_mail};
 use crate::tlsrpt::{Report, ReportDefect, UtcDay, read_report};
 use crate::vocab::DnsName;
@@ -77,29 +77,34 @@ impl TlsInbox {
     ) -> Result<(), TlsInboxError> {
         let mail = read_report_mail(message)?;
         is_signed(&mail, message, signatures).await?;
-        self.take(&mail.report).await
+        self.keep(&mail.report, Some(mail.author())).await
     }
 
-    /// Keeps one report, gzip or JSON; a repeat is thanked for and changes nothing.
+    /// Keeps one report of whoever sent it, gzip or JSON; a repeat is thanked for and changes nothing.
     ///
     /// # Errors
     /// Where it is none, about nobody here, or cannot be kept.
     pub async fn take(&self, octets: &[u8]) -> Result<(), TlsInboxError> {
+        self.keep(octets, None).await
+    }
+
+    async fn keep(&self, octets: &[u8], signer: Option<&DnsName>) -> Result<(), TlsInboxError> {
         let mut report = read_report(octets)?;
         let domain = self.keep_ours(&mut report)?;
         let now = self.clock.now();
         let received = ReceivedReport {
             domain,
             day: report.day().ok_or(ReportDefect::Dates)?,
-            key: key_of(&report),
+            key: key_of(&report, signer),
+            signer: signer.cloned(),
             received: now,
             report,
         };
         // Nobody reports the future; a wrong clock is at most a day off. Each day has its own room, so only days
-        // that are kept may be filled.
+        // that are reported now may be filled.
         let today = UtcDay::of(now);
         let tomorrow = UtcDay::of(now.plus(std::time::Duration::from_secs(86_400)));
-        if received.day > tomorrow || received.day < today.minus(TLS_REPORTS_KEPT_DAYS) {
+        if received.day > tomorrow || received.day < today.minus(TLS_REPORT_LATE_DAYS) {
             return Err(ReportDefect::Day.into());
         }
         if received.report.to_json().len() > TLS_REPORT_KEPT_OCTETS_MAX {
@@ -145,9 +150,12 @@ async fn is_signed(
     })
 }
 
-/// The id is unique for a submitter (RFC 8460, section 4.4), and the contact says who that is.
-fn key_of(report: &Report) -> String {
+/// The id is unique for a submitter (RFC 8460, section 4.4), and the contact says who that is. These are words of
+/// whoever sent it: what one signer says, or nobody signed, must not keep out what another one signs.
+fn key_of(report: &Report, signer: Option<&DnsName>) -> String {
     let digest = Sha256::new()
+        .chain_update(signer.map_or("", DnsName::as_str))
+        .chain_update([0])
         .chain_update(&report.contact_info)
         .chain_update([0])
         .chain_update(&report.organization_name)

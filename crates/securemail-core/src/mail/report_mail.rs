@@ -59,6 +59,12 @@ pub fn read_report_mail(message: &[u8]) -> Result<ReportMail, ReportMailDefect> 
 }
 
 impl ReportMail {
+    /// The domain of its From field.
+    #[must_use]
+    pub const fn author(&self) -> &DnsName {
+        &self.from
+    }
+
     /// Whether a signature of `domain` speaks for the author: the author is in this domain. A name of
     /// one label is a registry's, and speaks for nobody.
     #[must_use]

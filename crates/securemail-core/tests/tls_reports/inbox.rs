@@ -7,7 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use securemail_core::backend::{DomainMemory, Signatures, Signers};
 use securemail_core::drive::{TlsInbox, TlsInboxError};
-use securemail_core::limits::{TLS_REPORT_JSON_OCTETS_MAX, TLS_REPORTS_A_DAY_MAX};
+use securemail_core::limits::{
+    TLS_REPORT_JSON_OCTETS_MAX, TLS_REPORTS_A_DAY_MAX, TLS_REPORTS_A_DAY_OCTETS_MAX,
+};
 use securemail_core::mail::ReportMailDefect;
 use securemail_core::tlsrpt::{ReportDefect, UtcDay, compress};
 use securemail_testkit::memory::MemoryDomainMemory;
@@ -65,12 +67,12 @@ async fn a_report_about_a_day_to_come_or_long_over_is_refused() {
     let memory = Arc::new(MemoryDomainMemory::default());
     let inbox = inbox(&memory, "company-y.example");
     let about = |day| EXAMPLE.replace("2016-04-01", day);
-    for day in ["2036-04-01", "2016-04-04", "2016-01-02", "1970-01-01"] {
+    for day in ["2036-04-01", "2016-04-04", "2016-03-29", "1970-01-01"] {
         let refused = inbox.take(about(day).as_bytes()).await;
         let is_defect = matches!(refused, Err(TlsInboxError::Defect(ReportDefect::Day)));
         assert!(is_defect, "{day}: {refused:?}");
     }
-    for day in ["2016-04-03", "2016-01-03"] {
+    for day in ["2016-04-03", "2016-03-30"] {
         inbox.take(about(day).as_bytes()).await.unwrap();
     }
 }
@@ -186,7 +188,55 @@ async fn a_mail_that_the_domain_of_its_author_signed_is_kept_once() {
     inbox.take(EXAMPLE.as_bytes()).await.unwrap();
     let domain = name("company-y.example");
     let kept = memory.received_reports(&domain, 10).await.unwrap();
-    assert_eq!(kept.len(), 1, "by mail and by HTTPS it is one report");
+    let signers: Vec<_> = kept.iter().map(|one| one.signer.clone()).collect();
+    assert_eq!(
+        signers,
+        [Some(name("mail.company-x.example")), None],
+        "once by mail; whoever posted it may be anybody"
+    );
+}
+
+/// Contact and id are words: whoever guesses them must not keep the true report out.
+#[tokio::test]
+async fn what_somebody_else_said_before_keeps_no_signed_report_out() {
+    let memory = Arc::new(MemoryDomainMemory::default());
+    let inbox = inbox(&memory, "company-y.example");
+    let lie = EXAMPLE.replace("5326", "1");
+    inbox.take(lie.as_bytes()).await.unwrap();
+    let liar = mail(lie.as_bytes()).replace("@mail.company-x.example", "@liar.example");
+    let by_liar = signed_by("liar.example");
+    inbox.take_mail(liar.as_bytes(), &by_liar).await.unwrap();
+    let by_author = signed_by("company-x.example");
+    let truth = mail(EXAMPLE.as_bytes());
+    inbox.take_mail(truth.as_bytes(), &by_author).await.unwrap();
+    let domain = name("company-y.example");
+    let kept = memory.received_reports(&domain, 10).await.unwrap();
+    let of_author = kept
+        .iter()
+        .find(|one| one.signer == Some(name("mail.company-x.example")));
+    let words = of_author.unwrap().report.in_words();
+    assert!(words.contains("5326"), "{words}");
+    assert_eq!(kept.len(), 3);
+}
+
+/// Posting costs nothing, and nobody is asked who it is.
+#[tokio::test]
+async fn reports_that_nobody_signed_leave_room_for_signed_ones() {
+    let memory = Arc::new(MemoryDomainMemory::default());
+    let inbox = inbox(&memory, "company-y.example");
+    let large = EXAMPLE.replace("Company-X", &"x".repeat(2000));
+    for number in 0..TLS_REPORTS_A_DAY_MAX + 20 {
+        let report = large.replace("5065427c-", &format!("{number}-"));
+        inbox.take(report.as_bytes()).await.unwrap();
+    }
+    let signed = mail(EXAMPLE.as_bytes());
+    let signer = signed_by("company-x.example");
+    inbox.take_mail(signed.as_bytes(), &signer).await.unwrap();
+    let domain = name("company-y.example");
+    let kept = memory.received_reports(&domain, 10_000).await.unwrap();
+    assert!(kept[0].signer.is_some());
+    let octets: usize = kept.iter().map(|one| one.report.to_json().len()).sum();
+    assert!(octets <= 2 * TLS_REPORTS_A_DAY_OCTETS_MAX, "{octets}");
 }
 
 #[tokio::test]

@@ -180,6 +180,12 @@ ALTER TABLE deliveries ADD COLUMN first_recipient INTEGER;
 ALTER TABLE deliveries ADD COLUMN holder INTEGER;
 CREATE INDEX deliveries_leased ON deliveries (leased) WHERE state = 2 AND leased IS NOT NULL;
 ",
+    "
+-- Those that somebody signed have room of their own; octets are of the report alone.
+ALTER TABLE tls_received ADD COLUMN signed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tls_received ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
+UPDATE tls_received SET octets = length(report);
+",
 ];
 
 /// Wrapped keys. A row is never deleted and never moved: erasing overwrites the key in its place with

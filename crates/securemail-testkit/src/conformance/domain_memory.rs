@@ -10,7 +10,9 @@ use securemail_core::backend::{
     CachedPolicy, DomainHistory, DomainMemory, HostHistory, ReceivedReport, ReportClaim,
     ReportSettlement,
 };
-use securemail_core::limits::{TLS_REPORTS_A_DAY_MAX, TLS_SESSION_KINDS_MAX};
+use securemail_core::limits::{
+    TLS_REPORTS_A_DAY_MAX, TLS_REPORTS_A_DAY_OCTETS_MAX, TLS_SESSION_KINDS_MAX,
+};
 use securemail_core::tlsrpt::{
     DateRange, DomainSessions, Failure, Policy, PolicyType, Report, ResultType, Session, UtcDay,
 };
@@ -391,6 +393,7 @@ pub async fn r11_a_report_is_kept_once(harness: &impl Harness<dyn DomainMemory>)
     );
     let found = memory.received_reports(&name("example.org"), 2).await;
     assert_eq!(found.expect("received"), wanted[..2], "R11: limit");
+    r11_a_day_takes_so_many_octets(&*memory).await;
     for number in 0..TLS_REPORTS_A_DAY_MAX + 5 {
         let report = received("many.example", &number.to_string(), 1);
         memory.keep_received(&report).await.expect("R11: no error");
@@ -401,6 +404,31 @@ pub async fn r11_a_report_is_kept_once(harness: &impl Harness<dyn DomainMemory>)
         TLS_REPORTS_A_DAY_MAX,
         "R11: a day"
     );
+    let mut signed = received("many.example", "zz", 1);
+    signed.signer = Some(name("example.com"));
+    memory.keep_received(&signed).await.expect("R11: room");
+    let found = memory.received_reports(&name("many.example"), 1).await;
+    assert_eq!(found.expect("received"), [signed], "R11: signed ones first");
+}
+
+/// **R11** What is kept of a day is bounded in octets as well, whoever signed how much.
+async fn r11_a_day_takes_so_many_octets(memory: &dyn DomainMemory) {
+    for signer in [None, Some(name("example.com"))] {
+        let domain = name("large.example");
+        let mut found = Vec::new();
+        for number in 0..TLS_REPORTS_A_DAY_OCTETS_MAX / LARGE + 2 {
+            let mut report = received("large.example", &format!("{number} {signer:?}"), 1);
+            report.signer = signer.clone();
+            report.report.organization_name = "x".repeat(LARGE);
+            memory.keep_received(&report).await.expect("R11: no error");
+            let all = memory.received_reports(&domain, 10_000);
+            found = all.await.expect("received");
+        }
+        found.retain(|report| report.signer == signer);
+        let octets: usize = found.iter().map(|one| one.report.to_json().len()).sum();
+        let room = TLS_REPORTS_A_DAY_OCTETS_MAX - 2 * LARGE..=TLS_REPORTS_A_DAY_OCTETS_MAX;
+        assert!(room.contains(&octets), "R11: {octets} octets");
+    }
 }
 
 /// **R12** `forget_reports` forgets what is of days before, and nothing else.
@@ -473,11 +501,15 @@ fn failed(reason: &str) -> Session {
     }
 }
 
+/// Octets of a large report.
+const LARGE: usize = 48 * 1024;
+
 fn received(domain: &str, key: &str, number: u32) -> ReceivedReport {
     ReceivedReport {
         domain: name(domain),
         day: day(number),
         key: key.to_owned(),
+        signer: None,
         received: NOW,
         report: Report {
             organization_name: "Example".to_owned(),

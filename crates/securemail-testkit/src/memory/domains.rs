@@ -1,5 +1,6 @@
 //! A domain memory in memory.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use securemail_core::StoreError;
 use securemail_core::backend::{
     CachedPolicy, DomainHistory, DomainMemory, ReceivedReport, ReportClaim, ReportSettlement,
 };
-use securemail_core::limits::{TLS_REPORTS_A_DAY_MAX, TLS_SESSION_KINDS_MAX, WATCHED_DOMAINS_MAX};
+use securemail_core::limits::{
+    TLS_REPORTS_A_DAY_MAX, TLS_REPORTS_A_DAY_OCTETS_MAX, TLS_SESSION_KINDS_MAX, WATCHED_DOMAINS_MAX,
+};
 use securemail_core::tlsrpt::{DomainSessions, Session, UtcDay};
 use securemail_core::vocab::{DnsName, UnixTime};
 
@@ -24,7 +27,8 @@ pub struct MemoryDomainMemory {
     watched: Mutex<BTreeMap<DnsName, (UnixTime, UnixTime)>>,
     watched_max: usize,
     counts: Mutex<BTreeMap<(DnsName, UtcDay), Counts>>,
-    received: Mutex<BTreeMap<(DnsName, String), ReceivedReport>>,
+    /// With the octets of each.
+    received: Mutex<BTreeMap<(DnsName, String), (ReceivedReport, usize)>>,
 }
 
 impl Default for MemoryDomainMemory {
@@ -210,10 +214,14 @@ impl DomainMemory for MemoryDomainMemory {
     async fn keep_received(&self, report: &ReceivedReport) -> Result<(), StoreError> {
         let key = (report.domain.clone(), report.key.clone());
         let mut all = lock(&self.received);
-        let of_day =
-            |kept: &&ReceivedReport| kept.domain == report.domain && kept.day == report.day;
-        if all.values().filter(of_day).count() < TLS_REPORTS_A_DAY_MAX {
-            all.entry(key).or_insert_with(|| report.clone());
+        let room_of = |one: &ReceivedReport| (one.domain.clone(), one.day, one.signer.is_some());
+        let room = room_of(report);
+        let same_room = all.values().filter(|(kept, _)| room_of(kept) == room);
+        let sizes: Vec<usize> = same_room.map(|(_, octets)| *octets).collect();
+        let octets = report.report.to_json().len();
+        let sum = sizes.iter().sum::<usize>() + octets;
+        if sizes.len() < TLS_REPORTS_A_DAY_MAX && sum <= TLS_REPORTS_A_DAY_OCTETS_MAX {
+            all.entry(key).or_insert_with(|| (report.clone(), octets));
         }
         Ok(())
     }
@@ -226,10 +234,11 @@ impl DomainMemory for MemoryDomainMemory {
         let received = lock(&self.received);
         let mut found: Vec<ReceivedReport> = received
             .values()
+            .map(|(report, _)| report)
             .filter(|report| report.domain == *domain)
             .cloned()
             .collect();
-        found.sort_by(|a, b| (b.day, &a.key).cmp(&(a.day, &b.key)));
+        found.sort_by_key(|one| (Reverse(one.day), one.signer.is_none(), one.key.clone()));
         found.truncate(limit);
         Ok(found)
     }
@@ -239,7 +248,7 @@ impl DomainMemory for MemoryDomainMemory {
         let mut kept = lock(&self.received);
         let before = counted.len() + kept.len();
         counted.retain(|(_, day), _| *day >= counts);
-        kept.retain(|_, report| report.day >= received);
+        kept.retain(|_, (report, _)| report.day >= received);
         Ok(before - counted.len() - kept.len())
     }
 }
