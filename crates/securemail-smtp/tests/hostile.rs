@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::mx::{
@@ -385,6 +386,35 @@ async fn the_next_address_is_tried_and_an_attack_at_the_first_is_not_hidden() {
     let report = mx.attempt(attempt(hop, Dot::new(true))).await;
     assert_eq!(report.outcome, SessionOutcome::Injected);
     assert_eq!(report.address, Some("127.0.0.1".parse().unwrap()));
+}
+
+/// Who is led astray at one address is told, though the next one is right.
+#[tokio::test]
+async fn a_session_that_failed_stands_beside_the_one_that_handed_over() {
+    let refused = AtomicBool::new(false);
+    let mx = Mx::start(Arc::new(move |_, line: &str| {
+        let is_first = line == "STARTTLS" && !refused.swap(true, Ordering::SeqCst);
+        is_first.then(|| say("454 not here"))
+    }))
+    .await;
+    let mut hop = mx.hop();
+    hop.addresses.push(hop.addresses[0]);
+    hop.addresses.insert(0, "127.0.0.2".parse().unwrap());
+    let report = mx.attempt(attempt(hop.clone(), Dot::new(true))).await;
+    assert_eq!(handed_over(&report), 2);
+    let others: Vec<_> = report.others.iter().map(|one| &one.outcome).collect();
+    assert!(
+        matches!(
+            others[..],
+            [
+                SessionOutcome::Unreachable(_),
+                SessionOutcome::NoStartTls(Some(_))
+            ]
+        ),
+        "{others:?}"
+    );
+    let addresses: Vec<_> = report.others.iter().map(|one| one.address).collect();
+    assert_eq!(addresses, [Some(hop.addresses[0]), Some(hop.addresses[1])]);
 }
 
 #[tokio::test]

@@ -53,7 +53,8 @@ impl SqliteStore {
         let (domain, key, day) = (report.domain.clone(), report.key.clone(), report.day);
         let (signed, size) = (report.signer.is_some(), report.report.to_json().len());
         let put = move |db: &Connection| {
-            let sql = "INSERT OR IGNORE INTO tls_received (domain, key, day, report, signed, octets)
+            let sql =
+                "INSERT OR IGNORE INTO tls_received (domain, key, day, report, signed, octets)
                        SELECT ?1, ?2, ?3, ?4, ?5, ?6
                        WHERE (SELECT count(*) < ?7 AND total(octets) + ?6 <= ?8
                               FROM tls_received WHERE domain = ?1 AND day = ?3 AND signed = ?5)";

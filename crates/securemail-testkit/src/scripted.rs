@@ -14,8 +14,8 @@ use bytes::Bytes;
 use securemail_core::backend::Lack;
 use securemail_core::backend::{
     Attempt, AttemptReport, Clock, FetchError, FetchedPolicy, NoticeAttempt, NoticeTransport,
-    PolicyFetcher, RecipientOutcome, Resolver, ReturnAttempt, ReturnOutcome, ReturnTransport,
-    SessionOutcome, Transport, VantageView,
+    OtherSession, PeerFacts, PolicyFetcher, RecipientOutcome, Resolver, ReturnAttempt,
+    ReturnOutcome, ReturnTransport, SessionOutcome, Transport, VantageView,
 };
 use securemail_core::route::{Authentication, Hop, Matched, PeerProof, Strength};
 use securemail_core::vocab::{
@@ -205,6 +205,8 @@ pub struct HostScript {
     pub after_dot: Duration,
     /// The session ends before MAIL, so.
     pub ends: Option<SessionOutcome>,
+    /// How sessions at other addresses of it ended before.
+    pub elsewhere: Vec<SessionOutcome>,
     /// How each recipient fares; those not named fare as `others`.
     pub recipients: BTreeMap<String, RecipientOutcome>,
     /// How the others fare.
@@ -229,6 +231,7 @@ impl HostScript {
             before_dot: Duration::ZERO,
             after_dot: Duration::ZERO,
             ends: None,
+            elsewhere: Vec::new(),
             recipients: BTreeMap::new(),
             others,
             answers_at_dot: false,
@@ -401,6 +404,7 @@ impl ScriptedTransport {
             proof: None,
             outcome,
             recipients: Vec::new(),
+            others: Vec::new(),
             ended,
             took: ended.since(began),
         }
@@ -463,8 +467,15 @@ impl Transport for ScriptedTransport {
                 | RecipientOutcome::Refused(_) => {}
             }
         }
+        let other = |outcome: &SessionOutcome| OtherSession {
+            address: None,
+            own_address: None,
+            peer: None,
+            outcome: outcome.clone(),
+        };
         AttemptReport {
             proof: Some(proof(&attempt.hop)),
+            others: script.elsewhere.iter().map(other).collect(),
             recipients: outcomes,
             ..self.report(host, began, SessionOutcome::Completed)
         }
@@ -489,6 +500,7 @@ impl NoticeTransport for ScriptedTransport {
             return self.report(&attempt.host, began, outcome);
         }
         AttemptReport {
+            peer: (!attempt.without_tls).then(|| peer(began)),
             recipients: vec![script.outcome(&attempt.recipient)],
             ..self.report(&attempt.host, began, SessionOutcome::Completed)
         }
@@ -533,6 +545,17 @@ fn unreachable_host() -> SessionOutcome {
 }
 
 /// The proof that the script claims.
+fn peer(secured: UnixTime) -> PeerFacts {
+    PeerFacts {
+        version: "TLSv1.3".to_owned(),
+        cipher: String::new(),
+        group: String::new(),
+        chain: Vec::new(),
+        ehlo: String::new(),
+        secured,
+    }
+}
+
 fn proof(hop: &Hop) -> PeerProof {
     let (strength, matched) = match &hop.authenticate {
         Authentication::Dane { .. } => (

@@ -235,7 +235,8 @@ async fn a_report_by_mail_is_taken_when_the_key_that_signed_it_is_published() {
         (said.code == Some(0)).then_some(said.out)
     });
     let shown = shown.await;
-    let wanted = "[relay.test] Praktijk Anna: mx.sender.test (DANE): 0 sessions were safe, 3 failed";
+    let wanted =
+        "[relay.test] Praktijk Anna: mx.sender.test (DANE): 0 sessions were safe, 3 failed";
     assert!(shown.contains(wanted), "{shown}");
     let found = place.relay(&["doctor", "--config", "{}"]).out;
     assert!(found.contains("tls_reports"), "{found}");

@@ -51,7 +51,7 @@ pub use spool::{
 pub use system::{Clock, Entropy, Executor, NoEntropy};
 pub use transport::{
     Attempt, AttemptReport, Connection, DotClosed, FinalDot, Lack, NoticeAttempt, NoticeTransport,
-    PeerFacts, RecipientOutcome, SessionOutcome, Transport,
+    OtherSession, PeerFacts, RecipientOutcome, SessionOutcome, Transport,
 };
 pub use vault::Vault;
 

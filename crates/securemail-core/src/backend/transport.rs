@@ -27,6 +27,8 @@ use crate::vocab::{Address, Content, Demands, DnsName, Reply, ReversePath, Tenan
 ///   chain that the session showed.
 /// - **T6** A connection kept from an earlier message that fails before the end of data says nothing
 ///   about the host: the attempt goes on over a fresh one.
+/// - **T7** Where several addresses were tried, each session is in the report: the one that says most, which
+///   is the one that handed over where one did, and the others beside it.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Tries.
@@ -107,12 +109,12 @@ pub struct NoticeAttempt {
     pub mail: ContentFree,
 }
 
-/// What happened.
+/// What happened: of the sessions with the host, the one that says most.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AttemptReport {
     /// The host.
     pub host: DnsName,
-    /// The address that was reached last, if any.
+    /// The address of that session, if any.
     pub address: Option<IpAddr>,
     /// The address of ours that leads there, where it is known.
     #[serde(default)]
@@ -125,10 +127,26 @@ pub struct AttemptReport {
     pub outcome: SessionOutcome,
     /// One for each recipient, in their order; empty where MAIL was not reached.
     pub recipients: Vec<RecipientOutcome>,
+    /// The sessions at other addresses of the host, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherSession>,
     /// When it ended.
     pub ended: UnixTime,
     /// How long it took.
     pub took: Duration,
+}
+
+/// A session of an attempt at one address, where another one says more.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct OtherSession {
+    /// The address.
+    pub address: Option<IpAddr>,
+    /// The address of ours that leads there, where it is known.
+    pub own_address: Option<IpAddr>,
+    /// Facts of the session, once TLS was up; of the chain the leaf alone.
+    pub peer: Option<PeerFacts>,
+    /// How far it came.
+    pub outcome: SessionOutcome,
 }
 
 /// What the TLS session showed.

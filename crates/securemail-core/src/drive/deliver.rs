@@ -186,8 +186,18 @@ impl Relay {
             final_dot: gate.clone(),
         };
         let report = self.parts.transport.attempt(attempt).await;
-        self.observe_attempt((&report.outcome).into());
+        self.observe_report(&report);
         report
+    }
+
+    /// Each session, also where another address of the host had better luck: a failed proof is not forgotten.
+    pub(super) fn observe_report(&self, report: &AttemptReport) {
+        for other in &report.others {
+            let kind = AttemptKind::from(&other.outcome);
+            tracing::info!(host = %report.host, ?kind, "another address of the host fared worse");
+            self.observe_attempt(kind);
+        }
+        self.observe_attempt((&report.outcome).into());
     }
 
     pub(super) fn observe_attempt(&self, kind: AttemptKind) {

@@ -231,7 +231,8 @@ impl Relay {
                 mail: mail.clone(),
             };
             let report = self.attempt_unproved(class, attempt).await;
-            self.observe_attempt((&report.outcome).into());
+            self.observe_report(&report);
+            self.count_unproved(class, &delivery.evidence, &report);
             takes_letters |= report.outcome != SessionOutcome::Incapable(Lack::SmtpUtf8);
             let session = AttemptEvidence {
                 host: hop.host,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Relay;
 use super::deliver::{Delivery, Verdict};
 use crate::StoreError;
-use crate::backend::{AttemptReport, Entropy};
+use crate::backend::{AttemptReport, Entropy, ItemClass};
 use crate::limits::{TLS_REPORT_SPREAD_HOURS, TLS_SESSIONS_WAITING_OCTETS_MAX};
 use crate::route::{Decision, Evidence, Hop};
 use crate::tlsrpt::{self, DomainSessions, PolicyType, Session, UtcDay};
@@ -120,6 +120,20 @@ impl Relay {
     pub(super) fn count_session(&self, evidence: &Evidence, hop: &Hop, report: &AttemptReport) {
         if self.settings.count_sessions {
             let sessions = tlsrpt::of_session(evidence, hop, report, self.now());
+            self.count(sessions, &evidence.domain);
+        }
+    }
+
+    /// Counts a session that proved nothing, with a mail of ours. Reports are not counted: they would report each
+    /// other.
+    pub(super) fn count_unproved(
+        &self,
+        class: ItemClass,
+        evidence: &Evidence,
+        report: &AttemptReport,
+    ) {
+        if self.settings.count_sessions && class != ItemClass::TlsReport {
+            let sessions = tlsrpt::of_unproved(evidence, report, self.now());
             self.count(sessions, &evidence.domain);
         }
     }

@@ -19,4 +19,4 @@ pub use record::{HttpsUri, ReportUri, ReportUriError, report_uris};
 pub use report::{DateRange, Details, PolicyEntry, PolicyHead, Report, ReportHead, Summary};
 pub use result::{PolicyType, ResultType, of_peer, reason_code, result_of};
 pub use session::{DomainSessions, Failure, Policy, Session, UtcDay};
-pub use tally::{of_decision, of_session};
+pub use tally::{of_decision, of_session, of_unproved};

@@ -21,8 +21,17 @@ enum Tls {
     Down(Rule, Option<String>),
 }
 
-/// Counts one session: once for each policy that applied to it. Nothing where no TLS was tried
-/// (section 4.3.4).
+/// One session of an attempt, as far as a report tells of it.
+struct Seen<'a> {
+    host: &'a DnsName,
+    address: Option<IpAddr>,
+    own_address: Option<IpAddr>,
+    helo: Option<&'a str>,
+    outcome: &'a SessionOutcome,
+}
+
+/// Counts the sessions of an attempt at one host, at each address that was tried: each once for each policy that
+/// applied to it. Nothing where no TLS was tried (section 4.3.4).
 #[must_use]
 pub fn of_session(
     evidence: &Evidence,
@@ -30,7 +39,32 @@ pub fn of_session(
     report: &AttemptReport,
     now: UnixTime,
 ) -> Vec<Session> {
-    let Some(tls) = tls_of(&report.outcome).filter(|_| !is_kept(report)) else {
+    seen(report)
+        .iter()
+        .flat_map(|seen| of_one(evidence, hop, seen, now))
+        .collect()
+}
+
+fn seen(report: &AttemptReport) -> Vec<Seen<'_>> {
+    let others = report.others.iter().map(|other| Seen {
+        host: &report.host,
+        address: other.address,
+        own_address: other.own_address,
+        helo: other.peer.as_ref().map(|peer| peer.ehlo.as_str()),
+        outcome: &other.outcome,
+    });
+    let last = Seen {
+        host: &report.host,
+        address: report.address,
+        own_address: report.own_address,
+        helo: report.peer.as_ref().map(|peer| peer.ehlo.as_str()),
+        outcome: &report.outcome,
+    };
+    others.chain((!is_kept(report)).then_some(last)).collect()
+}
+
+fn of_one(evidence: &Evidence, hop: &Hop, seen: &Seen<'_>, now: UnixTime) -> Vec<Session> {
+    let Some(tls) = tls_of(seen) else {
         return Vec::new();
     };
     let by_dane = matches!(hop.authenticate, Authentication::Dane { .. });
@@ -48,7 +82,7 @@ pub fn of_session(
             } else {
                 Some((Rule::T02, None))
             };
-            sessions.push(session(policy::tlsa(&base, &records), fault, report));
+            sessions.push(session(policy::tlsa(&base, &records), fault, seen));
         }
         PublishedTlsa::Bogus(_) | PublishedTlsa::None => {}
     }
@@ -62,9 +96,9 @@ pub fn of_session(
                 } else {
                     Rule::X09
                 };
-                sessions.push(session(shown, Some((rule, None)), report));
+                sessions.push(session(shown, Some((rule, None)), seen));
             } else if !by_dane {
-                sessions.push(session(shown, tls.fault(), report));
+                sessions.push(session(shown, tls.fault(), seen));
             }
             // Under DANE the certificate is not held to the names and roots of MTA-STS (RFC 8461,
             // section 2), so nothing can be said about that policy.
@@ -72,21 +106,47 @@ pub fn of_session(
         PublishedSts::Broken(rule) => {
             found_policy = true;
             let shown = policy::unseen(PolicyType::Sts, &evidence.domain);
-            sessions.push(session(shown, Some((rule, None)), report));
+            sessions.push(session(shown, Some((rule, None)), seen));
         }
         PublishedSts::None => {}
     }
     if !found_policy {
         // Where nothing is published a session succeeded when TLS came up: what we demand beyond is
         // our own rule.
-        let fault = match tls {
-            Tls::Up(_) => None,
-            Tls::Down(rule, code) => Some((rule, code)),
-        };
-        let shown = policy::unseen(PolicyType::NoPolicyFound, &evidence.domain);
-        sessions.push(session(shown, fault, report));
+        sessions.push(under_none(evidence, tls, seen));
     }
     sessions
+}
+
+/// Counts the sessions of an attempt that proved nothing, with a mail of ours. Under a policy such a session is neither
+/// a success nor a failure: nobody looked. Where nothing is published, it succeeded when TLS came up.
+#[must_use]
+pub fn of_unproved(evidence: &Evidence, report: &AttemptReport, now: UnixTime) -> Vec<Session> {
+    let is_published = !matches!(published_tlsa(evidence, &report.host), PublishedTlsa::None)
+        || !matches!(published_sts(evidence, now), PublishedSts::None);
+    if is_published {
+        return Vec::new();
+    }
+    let tls = |seen: &Seen<'_>| match (seen.helo, seen.outcome) {
+        // It went in clear, because STARTTLS was not offered.
+        (None, SessionOutcome::Completed | SessionOutcome::Incapable(_)) => {
+            Some(Tls::Down(Rule::C04, None))
+        }
+        _ => tls_of(seen),
+    };
+    seen(report)
+        .iter()
+        .filter_map(|seen| Some(under_none(evidence, tls(seen)?, seen)))
+        .collect()
+}
+
+fn under_none(evidence: &Evidence, tls: Tls, seen: &Seen<'_>) -> Session {
+    let fault = match tls {
+        Tls::Up(_) => None,
+        Tls::Down(rule, code) => Some((rule, code)),
+    };
+    let shown = policy::unseen(PolicyType::NoPolicyFound, &evidence.domain);
+    session(shown, fault, seen)
 }
 
 /// Counts a failed session for each host that `decision` left out for what is published about it: it
@@ -100,6 +160,8 @@ pub fn of_decision(
 ) -> Vec<Session> {
     let hosts = match published_hosts(evidence) {
         PublishedHosts::Hosts(hosts) => hosts,
+        // Who would have been tried nobody knows; where the message is for the vault, none would.
+        PublishedHosts::Bogus if evidence.message.vault_required => return Vec::new(),
         PublishedHosts::Bogus => {
             let shown = policy::unseen(PolicyType::NoPolicyFound, &evidence.domain);
             return vec![failed(shown, Rule::Mx03, None)];
@@ -175,16 +237,19 @@ fn is_kept(report: &AttemptReport) -> bool {
     secured.is_some_and(|secured| secured < began)
 }
 
-/// How far TLS came; `None` where it was not tried.
-fn tls_of(outcome: &SessionOutcome) -> Option<Tls> {
-    match outcome {
+/// How far TLS came; `None` where it was not tried. Where it came up there is a name, and what is no proof says so:
+/// whoever refuses behind it, or is called off, did nothing wrong in TLS.
+fn tls_of(seen: &Seen<'_>) -> Option<Tls> {
+    match seen.outcome {
         SessionOutcome::Completed | SessionOutcome::Incapable(_) => Some(Tls::Up(None)),
         SessionOutcome::NotAuthenticated(failure) => Some(Tls::Up(of_peer(failure))),
         SessionOutcome::NoStartTls(None) => Some(Tls::Down(Rule::C04, None)),
         SessionOutcome::NoStartTls(Some(reply)) => Some(Tls::Down(Rule::C05, Some(code_of(reply)))),
         SessionOutcome::Injected => Some(Tls::Down(Rule::C07, None)),
         SessionOutcome::TlsFailed(_) => Some(Tls::Down(Rule::C08, None)),
-        SessionOutcome::CalledOff | SessionOutcome::Unreachable(_) => None,
+        SessionOutcome::CalledOff | SessionOutcome::Unreachable(_) => {
+            seen.helo.is_some().then_some(Tls::Up(None))
+        }
     }
 }
 
@@ -202,19 +267,14 @@ impl Tls {
     }
 }
 
-fn session(
-    policy: Policy,
-    fault: Option<(Rule, Option<String>)>,
-    report: &AttemptReport,
-) -> Session {
+fn session(policy: Policy, fault: Option<(Rule, Option<String>)>, seen: &Seen<'_>) -> Session {
     let public = |address: Option<IpAddr>| address.filter(|address| is_public(*address));
-    let helo = report.peer.as_ref().map(|peer| peer.ehlo.as_str());
     let failure = fault.map(|(rule, code)| Failure {
-        sending_ip: public(report.own_address),
-        helo: helo.filter(|name| is_name(name)).map(str::to_owned),
-        receiving_ip: public(report.address),
+        sending_ip: public(seen.own_address),
+        helo: seen.helo.filter(|name| is_name(name)).map(str::to_owned),
+        receiving_ip: public(seen.address),
         reason: code.or_else(|| reason_code(rule).map(str::to_owned)),
-        ..failure(rule, Some(&report.host))
+        ..failure(rule, Some(seen.host))
     });
     Session { policy, failure }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use securemail_core::backend::{
-    AttemptReport, Directory, DomainMemory, FetchError, FetchedPolicy, PeerFacts, RecipientOutcome,
-    SessionOutcome,
+    AttemptKind, AttemptReport, Directory, DomainMemory, Fact, FetchError, FetchedPolicy,
+    PeerFacts, RecipientOutcome, SessionOutcome,
 };
 use securemail_core::route::{Authentication, Authority, Evidence, Hop, MessageFacts, PeerFailure};
-use securemail_core::tlsrpt::{PolicyType, of_session};
+use securemail_core::tlsrpt::{PolicyType, ResultType, of_session, of_unproved};
 use securemail_core::vocab::{
     LookupFailure, Outcome, Profile, RecordKind, Security, Tlsa, UnixTime,
 };
@@ -366,6 +366,98 @@ fn a_connection_that_was_kept_is_one_session_however_many_messages_it_carries() 
     assert_eq!(count(began.minus(SECOND)), 0, "counted when it was made");
 }
 
+/// RFC 8460, section 4.3, counts sessions: one address of a host may be led elsewhere while the next one is right.
+#[tokio::test]
+async fn a_session_that_failed_counts_though_the_next_address_took_the_message() {
+    let world = world().await;
+    let wrong = SessionOutcome::NotAuthenticated(PeerFailure::NoTlsaMatch);
+    let silent = SessionOutcome::Unreachable("timed out".to_owned());
+    let script = HostScript {
+        elsewhere: vec![silent, wrong],
+        ..HostScript::takes()
+    };
+    world.proved("taker.example", HOST, script);
+    assert_eq!(world.submit(message(&[EVA])).await.code(), 250);
+    let facts = world.observer.facts();
+    assert!(facts.contains(&Fact::Attempted(AttemptKind::TlsaMismatch)));
+    let lines = counted(&world).await;
+    let of_domain: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("taker.example:"))
+        .collect();
+    assert_eq!(
+        of_domain,
+        [
+            "taker.example: tlsa mx.host.example ok = 1",
+            "taker.example: tlsa mx.host.example validation-failure/dane-no-match mx.host.example = 1",
+        ]
+    );
+}
+
+/// What a host says inside TLS is no failure of TLS, and no reason to forget the session.
+#[test]
+fn a_session_counts_once_tls_is_up_however_it_ends() {
+    let (evidence, hop, report) = proved_session();
+    let refused = SessionOutcome::Unreachable("in TLS: 421".to_owned());
+    for outcome in [SessionOutcome::CalledOff, refused] {
+        let mut report = report.clone();
+        report.outcome = outcome;
+        let counted = of_session(&evidence, &hop, &report, report.ended);
+        assert_eq!(counted.len(), 1, "{:?}", report.outcome);
+        assert_eq!(counted[0].failure, None);
+        report.peer = None;
+        let counted = of_session(&evidence, &hop, &report, report.ended);
+        assert!(counted.is_empty(), "TLS was not tried");
+    }
+}
+
+/// Where nothing is published nothing is demanded, and a mail of ours is a session like another.
+#[test]
+fn an_unproved_session_counts_where_nothing_is_published() {
+    let (evidence, _, mut report) = proved_session();
+    let count = |report: &AttemptReport| of_unproved(&evidence, report, report.ended);
+    assert_eq!(count(&report)[0].failure, None);
+    report.peer = None;
+    let failure = count(&report)[0].failure.clone().unwrap();
+    assert_eq!(failure.result, ResultType::StarttlsNotSupported, "in clear");
+    report.outcome = SessionOutcome::Unreachable("timed out".to_owned());
+    assert!(count(&report).is_empty());
+}
+
+#[tokio::test]
+async fn a_notice_is_counted_and_a_report_is_not() {
+    let world = world().await;
+    let no_tls = HostScript::ends(SessionOutcome::NoStartTls(None));
+    world.unsigned("open.example", "mx.open.example", no_tls);
+    let host = name("mx.open.example");
+    world.transport.notice_host(&host, HostScript::takes());
+    world.phone("kim@open.example").await;
+    let fields = "Message-ID: <m9@gemeente.example>\r\n";
+    let kim = ["kim@open.example"];
+    world.submit(message_with(fields, &kim)).await;
+    for _ in 0..3 {
+        world.work_after(Duration::from_secs(3600)).await;
+    }
+    assert_eq!(world.transport.notices().len(), 1);
+    let lines = counted(&world).await;
+    let line = "open.example: none open.example ok = 1";
+    assert!(lines.iter().any(|found| found == line), "{lines:?}");
+}
+
+/// Who would have been tried then? Nobody.
+#[tokio::test]
+async fn bogus_mail_servers_fail_nothing_where_the_message_is_for_the_vault() {
+    let world = world().await;
+    let failed = Outcome::Failed(LookupFailure::Bogus);
+    let domain = name("taker.example");
+    let dns = &world.dns;
+    dns.put(&domain, RecordKind::Mx, failed, Security::Bogus);
+    world.phone(EVA).await;
+    let fields = "Message-ID: <m9@gemeente.example>\r\nX-Securemail-Delivery: portal\r\n";
+    world.submit(message_with(fields, &[EVA])).await;
+    assert!(counted(&world).await.is_empty());
+}
+
 /// A session with a host about which nothing is published.
 fn proved_session() -> (Evidence, Hop, AttemptReport) {
     let now = UnixTime::from_secs(1_795_262_400);
@@ -396,6 +488,7 @@ fn proved_session() -> (Evidence, Hop, AttemptReport) {
         proof: None,
         outcome: SessionOutcome::Completed,
         recipients: Vec::new(),
+        others: Vec::new(),
         ended: now.plus(10 * SECOND),
         took: 10 * SECOND,
     };

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
-use securemail_core::backend::{AttemptReport, PeerFacts, RecipientOutcome, SessionOutcome};
+use securemail_core::backend::{
+    AttemptReport, OtherSession, PeerFacts, RecipientOutcome, SessionOutcome,
+};
 use securemail_core::route::PeerProof;
 use securemail_core::vocab::{DnsName, UnixTime};
 
@@ -14,6 +16,8 @@ pub(super) struct Tried {
     pub(super) proof: Option<PeerProof>,
     pub(super) outcome: SessionOutcome,
     pub(super) recipients: Vec<RecipientOutcome>,
+    /// What came of the addresses before and after it.
+    others: Vec<OtherSession>,
 }
 
 impl Tried {
@@ -24,6 +28,7 @@ impl Tried {
             proof: None,
             outcome: SessionOutcome::Unreachable("the host has no address".to_owned()),
             recipients: Vec::new(),
+            others: Vec::new(),
         }
     }
 
@@ -42,12 +47,33 @@ impl Tried {
         )
     }
 
-    /// The one of two that says more; an attack at one address is not hidden by silence at the next.
-    pub(super) fn or(self, next: Self) -> Self {
-        if self.address.is_some() && rank(&self.outcome) > rank(&next.outcome) {
-            self
+    /// The one of two that says more, with the other one beside it; an attack at one address is not hidden by
+    /// silence at the next, nor by a success.
+    pub(super) fn or(mut self, next: Self) -> Self {
+        if self.address.is_none() {
+            return next;
+        }
+        let mut others = std::mem::take(&mut self.others);
+        let (more, less) = if rank(&self.outcome) > rank(&next.outcome) {
+            (self, next)
         } else {
-            next
+            (next, self)
+        };
+        others.push(less.beside());
+        Self { others, ..more }
+    }
+
+    /// The same beside another one. The leaf says who it was; the rest of the chain is not needed again.
+    fn beside(self) -> OtherSession {
+        let peer = self.peer.map(|mut peer| {
+            peer.chain.truncate(1);
+            peer
+        });
+        OtherSession {
+            address: self.address,
+            own_address: self.address.and_then(own_address),
+            peer,
+            outcome: self.outcome,
         }
     }
 
@@ -60,6 +86,7 @@ impl Tried {
             proof: self.proof,
             outcome: self.outcome,
             recipients: self.recipients,
+            others: self.others,
             ended,
             took,
         }
