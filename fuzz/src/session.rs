@@ -195,6 +195,8 @@ impl MailHandler for Desk {
         Reply::new(250, None, "ok")
     }
 
+    fn not_taken(&self, _: &Reply) {}
+
     async fn message(&self, submission: Submission) -> Reply {
         let octets = collect(&*submission.content).await;
         let octets = octets.map(|octets| octets.to_vec()).unwrap_or_default();

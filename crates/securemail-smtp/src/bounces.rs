@@ -186,6 +186,9 @@ impl MailHandler for Desk {
         say(250, (2, 1, 5), "ok")
     }
 
+    /// What anybody sends here is no message of ours, and not counted as one.
+    fn not_taken(&self, _: &Reply) {}
+
     async fn message(&self, submission: Submission) -> Reply {
         let paths = &submission.envelope.recipients;
         let reports = paths.first().and_then(|path| self.report_box(path));

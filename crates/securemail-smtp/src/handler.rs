@@ -16,6 +16,8 @@ use securemail_core::vocab::{
 ///   recipient the message is handed over, or durable, or its DSN is durable.
 /// - **H2** `message` is driven to its end even where the client hangs up or the session is ended.
 /// - **H3** A reply that is neither 2yz, 4yz nor 5yz is sent as `451 4.3.0`.
+/// - **H4** [`not_taken`](Self::not_taken) hears, once for each message, a reply of the session's own to its content; of such
+///   a message `message` never hears.
 #[async_trait]
 pub trait MailHandler: fmt::Debug + Send + Sync + 'static {
     /// MAIL: whether a message may begin. The reverse-path was already found to be the account's.
@@ -31,6 +33,10 @@ pub trait MailHandler: fmt::Debug + Send + Sync + 'static {
 
     /// End of DATA: takes responsibility, or not.
     async fn message(&self, submission: Submission) -> Reply;
+
+    /// The session itself refused what came behind DATA or BDAT: it was too large or ill-formed, or found no room. It
+    /// only tells; the session waits for it.
+    fn not_taken(&self, reply: &Reply);
 }
 
 /// One message, complete.

@@ -286,6 +286,40 @@ async fn without_room_on_disk_the_message_is_put_off() {
     raw.send("x\r\n.\r\n").await;
     raw.expect("452 4.3.1").await;
     raw.ask("MAIL FROM:<a@clinic.test>", "250").await;
+    assert_eq!(*server.handler.not_taken.lock().unwrap(), [452]);
+}
+
+/// So that numbers show it: the handler never hears of the message itself.
+#[tokio::test]
+async fn the_handler_is_told_of_each_message_that_the_session_refuses() {
+    let server = start_with(|settings| settings.message_bytes = 2000).await;
+    let mut raw = server.connector().await;
+    let large = ("x".repeat(98) + "\r\n").repeat(21);
+    let long = "x".repeat(999) + "\r\n";
+    for (content, reply) in [(&large, "552 5.3.4"), (&long, "554 5.6.0")] {
+        raw.ask("MAIL FROM:<a@clinic.test>", "250").await;
+        raw.ask("RCPT TO:<a@b.test>", "250").await;
+        raw.ask("DATA", "354").await;
+        raw.send(format!("{content}.\r\n")).await;
+        raw.expect(reply).await;
+    }
+    for (chunks, reply) in [
+        (vec![large.as_str(), "x"], "552 5.3.4"),
+        (vec!["an open line"], "554 5.6.0"),
+    ] {
+        raw.ask("MAIL FROM:<a@clinic.test>", "250").await;
+        raw.ask("RCPT TO:<a@b.test>", "250").await;
+        for (place, chunk) in (1..).zip(&chunks) {
+            let last = if place == chunks.len() { " LAST" } else { "" };
+            raw.send(format!("BDAT {}{last}\r\n{chunk}", chunk.len()))
+                .await;
+            raw.expect(if place == 1 { reply } else { "503" }).await;
+        }
+        raw.ask("RSET", "250").await;
+    }
+    let heard = server.handler.not_taken.lock().unwrap().clone();
+    assert_eq!(heard, [552, 554, 552, 554], "once for each");
+    assert!(server.handler.taken().is_empty());
 }
 
 #[tokio::test]

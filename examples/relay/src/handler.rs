@@ -42,6 +42,10 @@ impl MailHandler for Handler {
         reply
     }
 
+    fn not_taken(&self, reply: &Reply) {
+        self.0.refused_unseen(reply);
+    }
+
     async fn message(&self, submission: Submission) -> Reply {
         let Submission {
             account,

@@ -39,6 +39,11 @@ pub enum Fact {
         /// Since the message was accepted.
         after: Duration,
     },
+    /// A message was refused as it came in: it was too large or ill-formed, or found no room.
+    RefusedUnseen {
+        /// The reply code.
+        code: u16,
+    },
     /// A recipient of a message waits.
     Held(DeferClass),
     /// A mail of ours came to an end.

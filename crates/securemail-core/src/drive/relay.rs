@@ -43,6 +43,13 @@ impl Relay {
         wait.await.unwrap_or_else(|_| try_later())
     }
 
+    /// Counts a message that was refused before it came here: it was too large or ill-formed, or found no room. A
+    /// disk that is full shows so first.
+    pub fn refused_unseen(&self, reply: &Reply) {
+        let code = reply.code();
+        self.parts.observer.observe(Fact::RefusedUnseen { code });
+    }
+
     /// The steps, in order: screen, intend and begin at once, end what was begun, conclude.
     async fn take(self: &Arc<Self>, submission: Submission) -> Result<Settled, Reply> {
         let envelope = submission.envelope.clone();

@@ -277,11 +277,18 @@ impl Visit {
                 let reply = Reply::new(250, Some(EnhancedStatus::new(2, 0, 0)), &text);
                 self.session.chunk_answered(&reply)
             }
-            Taken::Over(reply) => Step::Close(reply),
-            Taken::Refused(reply) if chunk.is_last => {
-                self.session.message_answered(&reply.to_reply())
+            Taken::Over(reply) => {
+                self.tell(&reply);
+                Step::Close(reply)
             }
-            Taken::Refused(reply) => self.session.chunk_answered(&reply.to_reply()),
+            Taken::Refused(reply) => {
+                self.tell(&reply);
+                if chunk.is_last {
+                    self.session.message_answered(&reply.to_reply())
+                } else {
+                    self.session.chunk_answered(&reply.to_reply())
+                }
+            }
             Taken::Whole => {
                 let received = incoming.finish().await;
                 self.received(received).await
@@ -307,10 +314,24 @@ impl Visit {
                 Some(submission) => self.hand_in(submission).await,
                 None => local_error(),
             },
-            Received::Over(reply) => return Step::Close(reply),
-            Received::Refused(reply) => reply.to_reply(),
+            Received::Over(reply) => {
+                self.tell(&reply);
+                return Step::Close(reply);
+            }
+            Received::Refused(reply) => {
+                self.tell(&reply);
+                reply.to_reply()
+            }
         };
         self.session.message_answered(&reply)
+    }
+
+    /// Tells of a message that goes no further (H4). What a `421` ends is the connection (RFC 5321, section 3.8).
+    fn tell(&self, reply: &WireReply) {
+        let reply = reply.to_reply();
+        if reply.code() != 421 {
+            self.shared.handler.not_taken(&reply);
+        }
     }
 
     fn submission(&self, content: Arc<dyn Content>) -> Option<Submission> {

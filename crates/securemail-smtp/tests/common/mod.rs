@@ -48,6 +48,8 @@ pub struct Recorder {
     pub taken: Mutex<Vec<Taken>>,
     pub delay: Mutex<Duration>,
     pub begun: Mutex<usize>,
+    /// Codes with which the session refused what was handed in.
+    pub not_taken: Mutex<Vec<u16>>,
 }
 
 impl Recorder {
@@ -80,6 +82,10 @@ impl MailHandler for Recorder {
             "refused" => Reply::new(550, None, "no such recipient"),
             _ => Reply::new(250, None, "recipient ok"),
         }
+    }
+
+    fn not_taken(&self, reply: &Reply) {
+        self.not_taken.lock().unwrap().push(reply.code());
     }
 
     async fn message(&self, submission: Submission) -> Reply {

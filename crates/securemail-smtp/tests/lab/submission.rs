@@ -41,6 +41,8 @@ impl MailHandler for Keep {
         Reply::new(250, None, "OK")
     }
 
+    fn not_taken(&self, _: &Reply) {}
+
     async fn message(&self, submission: Submission) -> Reply {
         let recipients = submission
             .envelope

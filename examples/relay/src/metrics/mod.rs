@@ -25,13 +25,9 @@ impl Observer for Metrics {
     fn observe(&self, fact: Fact) {
         match fact {
             Fact::Alarm(alarm) => self.0.count(table::ALARMS, alarm.as_str()),
+            Fact::RefusedUnseen { code } => self.0.count(table::MESSAGES, reply_class(code)),
             Fact::Answered { code, after } => {
-                let reply = match code {
-                    ..=299 => "accepted",
-                    300..=499 => "later",
-                    500.. => "refused",
-                };
-                self.0.count(table::MESSAGES, reply);
+                self.0.count(table::MESSAGES, reply_class(code));
                 self.0.time(table::ANSWER, "", after);
             }
             Fact::Attempted(kind) => self.attempted(kind),
@@ -101,6 +97,14 @@ impl Metrics {
     /// The text that is served, with what the relay's `state` is now.
     pub async fn text(&self, state: &State) -> String {
         self.0.text(&table::FAMILIES, &state.read().await)
+    }
+}
+
+const fn reply_class(code: u16) -> &'static str {
+    match code {
+        ..=299 => "accepted",
+        300..=499 => "later",
+        500.. => "refused",
     }
 }
 
