@@ -2,7 +2,7 @@
 
 use securemail_core::limits::{MX_RECORDS_MAX, TLSA_RECORDS_MAX, TXT_RECORDS_MAX};
 use securemail_core::vocab::{DnsName, Outcome, Question, RecordKind, Security, UnixTime};
-use securemail_resolver::read_octets;
+use securemail_resolver::{count_anchors, read_octets};
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_262_400);
 
@@ -32,5 +32,24 @@ pub(crate) fn response(octets: &[u8]) {
                 | Outcome::NxDomain => {}
             }
         }
+    }
+}
+
+/// Each anchor has a line of its own, and every sign of it is one of a zone file.
+pub(crate) fn anchors(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    let Ok((keys, digests)) = count_anchors(&text) else {
+        return;
+    };
+    let lines = text
+        .lines()
+        .map(|line| line.split(';').next().unwrap_or(line));
+    let lines: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
+    assert!(keys + digests > 0 && keys + digests <= lines.len());
+    for line in lines {
+        assert!(line.trim_start().starts_with('.'), "{line}");
+        let upper = line.to_ascii_uppercase();
+        // Base64 has a plus sign; a number or a digest has none.
+        assert!(upper.contains("DNSKEY") || !line.contains('+'), "{line}");
     }
 }

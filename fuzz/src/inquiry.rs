@@ -212,6 +212,38 @@ pub(crate) fn nta(octets: &[u8]) {
     assert!(octets.is_empty(), "the checks do not end");
 }
 
+/// Lines are the TXT records of a domain: the checks of NTA 7516 read them, and end with words that a terminal bears.
+pub(crate) fn nta_record(octets: &[u8]) {
+    let Ok(domain) = DnsName::parse("example.org") else {
+        return;
+    };
+    let text = String::from_utf8_lossy(octets);
+    let texts: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let mut evidence = Evidence::new(domain, Profile::Standard, MessageFacts::at(NOW));
+    for _ in 0..ROUNDS_MAX {
+        let questions = match nta7516(&evidence, NOW, &NtaSettings::default()) {
+            Err(questions) => questions,
+            Ok(findings) => {
+                for finding in &findings {
+                    assert!(!finding.to_string().contains(char::is_control), "{finding}");
+                }
+                let announces = text.to_ascii_lowercase().contains("nta7516-1");
+                assert!(announces || findings.iter().all(|finding| !finding.holds));
+                return;
+            }
+        };
+        for question in questions {
+            let outcome = match question.kind {
+                RecordKind::Txt => Outcome::Txt(texts.clone()),
+                _ => Outcome::NoData,
+            };
+            let answer = Answer::new(outcome, Security::Secure, NOW);
+            evidence.dns.push(Asked { question, answer });
+        }
+    }
+    assert!(octets.is_empty(), "the checks do not end");
+}
+
 /// A file to replay may hold anything.
 pub(crate) fn replay(octets: &[u8]) {
     if let Ok(decided) = serde_json::from_slice::<Decided>(octets) {

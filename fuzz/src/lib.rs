@@ -7,19 +7,34 @@
 #[cfg(feature = "adapters")]
 mod callback;
 #[cfg(feature = "adapters")]
+mod client;
+#[cfg(feature = "adapters")]
+mod dkim;
+#[cfg(feature = "adapters")]
 mod dns;
+#[cfg(feature = "adapters")]
+mod doctor;
+#[cfg(feature = "adapters")]
+mod files;
+#[cfg(feature = "adapters")]
+mod http;
 mod inquiry;
+mod keys;
 mod mail;
 #[cfg(feature = "adapters")]
 mod portal;
 mod reports;
+mod sealed;
 #[cfg(feature = "adapters")]
 mod session;
 #[cfg(feature = "adapters")]
 mod settings;
 #[cfg(feature = "adapters")]
 mod smtp;
+mod stored;
 mod texts;
+#[cfg(feature = "adapters")]
+mod visitor;
 
 /// A target: it returns where all is well, and panics where it is not.
 pub type Target = fn(&[u8]);
@@ -35,16 +50,28 @@ const ENGINES: &[(&str, Target)] = &[
     ("body", mail::body),
     ("bounce", mail::bounce),
     ("certificate", texts::certificate),
+    ("event", sealed::event),
+    ("gzip", reports::gzip),
     ("header", mail::header),
+    ("id", texts::id),
     ("inquiry", inquiry::inquiry),
+    ("key-file", keys::file),
     ("link", texts::link),
     ("name", texts::name),
+    ("network", texts::network),
     ("nta7516", inquiry::nta),
+    ("nta7516-record", inquiry::nta_record),
     ("number", texts::number),
     ("parts", mail::parts),
+    ("pickup", stored::pickup),
+    ("record", sealed::record),
     ("replay", inquiry::replay),
+    ("report-mail", mail::report_mail),
+    ("sealed", sealed::content),
+    ("stored", stored::records),
     ("sts-policy", texts::sts_policy),
     ("sts-record", texts::sts_record),
+    ("submission", mail::submission),
     ("tags", mail::tags),
     ("tls-record", reports::record),
     ("tls-report", reports::report),
@@ -56,18 +83,29 @@ const ENGINES: &[(&str, Target)] = &[
 /// Those of the adapters and of the relay.
 #[cfg(feature = "adapters")]
 const ADAPTERS: &[(&str, Target)] = &[
+    ("anchors", dns::anchors),
+    ("answer", callback::answer),
     ("bdat", session::chunks),
+    ("chain", client::chain),
+    ("client", client::client),
     ("command", smtp::command),
     ("data", smtp::data),
+    ("dkim", dkim::dkim),
     ("dns", dns::response),
+    ("doctor", doctor::doctor),
     ("fields", portal::fields),
     ("html", portal::html),
     ("message", portal::message),
+    ("range", http::range),
     ("reply", smtp::reply),
+    ("request", visitor::request),
+    ("rows", files::rows),
     ("sasl", smtp::sasl),
     ("session", session::commands),
     ("settings", settings::settings),
     ("twilio", callback::twilio),
+    ("typed-number", http::typed_number),
+    ("vault", files::vault),
 ];
 
 #[cfg(not(feature = "adapters"))]

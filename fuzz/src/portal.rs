@@ -27,7 +27,35 @@ pub(crate) fn html(octets: &[u8]) {
         let is_picture = element.starts_with("img ");
         assert!(!(is_picture && element.contains(" src=")), "{clean}");
         assert!(!element.contains("url("), "{clean}");
+        for (name, value) in attributes(element) {
+            assert!(
+                !name.starts_with("on") && name != "srcdoc",
+                "{name} in {clean}"
+            );
+            let scheme: String = value
+                .chars()
+                .filter(|c| !c.is_whitespace() && !c.is_control())
+                .collect();
+            let runs = ["javascript:", "vbscript:", "data:text", "file:"];
+            let names_place = matches!(name, "href" | "src" | "action" | "background");
+            assert!(
+                !names_place || !runs.iter().any(|bad| scheme.starts_with(bad)),
+                "{clean}"
+            );
+        }
     }
+}
+
+/// The attributes of a start tag, as the cleaner writes them: every value in double quotes.
+fn attributes(element: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    let mut rest = element.split_once(' ').map_or("", |(_, rest)| rest);
+    while let Some((name, behind)) = rest.split_once("=\"") {
+        let (value, behind) = behind.split_once('"').unwrap_or((behind, ""));
+        found.push((name.trim(), value));
+        rest = behind;
+    }
+    found
 }
 
 /// Who is trusted by nobody is not believed, and a language is one that there is.

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use securemail_smtp::proto::command::Command;
 use securemail_smtp::proto::data::{DataEvent, Unstuffer};
+use securemail_smtp::proto::extension::Extensions;
 use securemail_smtp::proto::reply::{ReplyParser, WireReply};
 use securemail_smtp::proto::sasl::{Exchange, SaslStep};
 
@@ -25,7 +26,15 @@ pub(crate) fn reply(octets: &[u8]) {
         reply.print(&mut printed);
     }
     let again = replies(&printed, printed.len().max(1));
-    assert_eq!(again.len(), whole.len());
+    assert_eq!(again, whole);
+    for reply in &whole {
+        if let Some((name, extensions)) = Extensions::parse(reply) {
+            assert_eq!(
+                Extensions::parse(&extensions.to_reply(&name)),
+                Some((name, extensions))
+            );
+        }
+    }
 }
 
 fn replies(octets: &[u8], step: usize) -> Vec<WireReply> {
@@ -43,9 +52,32 @@ fn replies(octets: &[u8], step: usize) -> Vec<WireReply> {
     found
 }
 
-/// Content ends at the same place however it is cut, and no false end is believed.
+/// Content ends where RFC 5321, section 4.5.2, has its end and nowhere else, however it is cut.
 pub(crate) fn data(octets: &[u8]) {
-    assert_eq!(content(octets, octets.len().max(1)), content(octets, 1));
+    let whole = content(octets, octets.len().max(1));
+    assert_eq!(whole, content(octets, 1));
+    let expected = unstuffed(octets);
+    assert_eq!(
+        whole,
+        (expected.clone().unwrap_or_default(), expected.is_some())
+    );
+}
+
+/// Line by line, as slow and as plain as the text of the standard.
+fn unstuffed(mut octets: &[u8]) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    loop {
+        let end = octets
+            .iter()
+            .position(|octet| matches!(octet, b'\r' | b'\n' | 0))?;
+        let (line, rest) = octets.split_at(end);
+        octets = rest.strip_prefix(b"\r\n")?;
+        if line == b"." {
+            return Some(content);
+        }
+        content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+        content.extend_from_slice(b"\r\n");
+    }
 }
 
 /// What was read, and whether it ended.

@@ -3,9 +3,14 @@
 //! `cargo fuzz` wants nightly for its sanitizers. Coverage alone needs none: it is a pass of LLVM that stable rustc runs
 //! where it is told to. What is lost is AddressSanitizer, which has little to find where `unsafe` is forbidden.
 
-use std::fs;
-use std::path::PathBuf;
+mod outcome;
 
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use self::outcome::Outcome;
 use crate::failure::Failure;
 use crate::steps::{command, output_of, root, run};
 
@@ -26,37 +31,64 @@ const FLAGS: [&str; 8] = [
 
 /// What is said to who asks otherwise.
 const USAGE: &str = "\
-cargo xtask fuzz TARGET|all [--seconds N]
-cargo xtask fuzz TARGET [--seconds N] --engines
+cargo xtask fuzz TARGET...|all [--seconds N] [--engines]
 
-  --engines   builds what a target of core needs and no more";
+  --seconds N   how long each target runs; 60 where nothing is said
+  --engines     builds what targets of core need and no more; not with `all`";
 
-/// `cargo xtask fuzz TARGET [--seconds N] [--engines]`; `all` runs each target in turn.
+/// `cargo xtask fuzz TARGET... [--seconds N] [--engines]`; `all` stands for each target. A find does not keep the next one
+/// from running; a table at the end tells all.
 pub(crate) fn fuzz(words: &[&str]) -> Result<(), Failure> {
     let (words, features): (&[&str], &[&str]) = match words {
         [words @ .., "--engines"] => (words, &["--no-default-features"]),
         words => (words, &[]),
     };
-    let (target, seconds) = match words {
-        ["all", ..] if !features.is_empty() => return Err(Failure::usage(USAGE)),
-        [target] => (*target, SECONDS),
-        [target, "--seconds", seconds] => (*target, *seconds),
-        _ => return Err(Failure::usage(USAGE)),
+    let (names, seconds) = match words {
+        [names @ .., "--seconds", seconds] => (names, *seconds),
+        names => (names, SECONDS),
     };
-    let known = targets()?;
-    let chosen: Vec<&String> = known
-        .iter()
-        .filter(|name| target == "all" || *name == target)
-        .collect();
-    if chosen.is_empty() {
-        let known = known.join(", ");
-        return Err(Failure::new(format!("the targets are {known}")));
+    let is_all = names == ["all"];
+    let has_options = names.iter().any(|name| name.starts_with('-'));
+    if names.is_empty() || has_options || is_all && !features.is_empty() {
+        return Err(Failure::usage(USAGE));
     }
+    let chosen = choose(names, is_all)?;
     let program = build(features)?;
+    let mut outcomes = Vec::new();
     for name in chosen {
-        run_one(&program, name, seconds)?;
+        let outcome = run_one(&program, &name, seconds)?;
+        println!("--- {name}: {outcome}");
+        outcomes.push((name, outcome));
     }
-    Ok(())
+    sum_up(&outcomes)
+}
+
+fn choose(names: &[&str], is_all: bool) -> Result<Vec<String>, Failure> {
+    let known = targets()?;
+    if is_all {
+        return Ok(known);
+    }
+    let is_unknown = |name: &&&str| known.iter().all(|known| known != *name);
+    match names.iter().find(is_unknown) {
+        Some(name) => Err(Failure::new(format!(
+            "there is no target {name}; there are {}",
+            known.join(", ")
+        ))),
+        None => Ok(names.iter().copied().map(str::to_owned).collect()),
+    }
+}
+
+fn sum_up(outcomes: &[(String, Outcome)]) -> Result<(), Failure> {
+    println!("\n=== {} targets", outcomes.len());
+    for (name, outcome) in outcomes {
+        println!("{name:<16}{outcome}");
+    }
+    let failed = outcomes.iter().filter(|(_, outcome)| !outcome.is_fine());
+    let failed: Vec<&str> = failed.map(|(name, _)| name.as_str()).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(failed.join(", ")))
 }
 
 /// Each target has a corpus of its name; a test sees to that.
@@ -109,7 +141,7 @@ fn host() -> Result<String, Failure> {
 }
 
 /// What is found goes into the corpus, where the stable test replays it; what merely is new stays beside the program.
-fn run_one(program: &std::path::Path, name: &str, seconds: &str) -> Result<(), Failure> {
+fn run_one(program: &Path, name: &str, seconds: &str) -> Result<Outcome, Failure> {
     println!("\n=== {name}");
     let seeds = root().join("fuzz/corpus").join(name);
     let grown = folder().join("corpus").join(name);
@@ -117,6 +149,7 @@ fn run_one(program: &std::path::Path, name: &str, seconds: &str) -> Result<(), F
     let mut fuzzer = command(&program.to_string_lossy(), &[]);
     fuzzer
         .env("FUZZ_TARGET", name)
+        .stderr(Stdio::piped())
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", seeds.display()))
         .args([
@@ -126,5 +159,19 @@ fn run_one(program: &std::path::Path, name: &str, seconds: &str) -> Result<(), F
             "-print_final_stats=1",
         ])
         .args([&grown, &seeds]);
-    run(fuzzer)
+    let mut child = fuzzer.spawn().map_err(Failure::doing("libFuzzer"))?;
+    let mut outcome = Outcome::default();
+    let said = child.stderr.take().ok_or_else(no_output)?;
+    for line in BufReader::new(said).split(b'\n') {
+        let line = line.map_err(Failure::doing("libFuzzer"))?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        outcome.note(&line);
+    }
+    child.wait().map_err(Failure::doing("libFuzzer"))?;
+    Ok(outcome)
+}
+
+fn no_output() -> Failure {
+    Failure::new("libFuzzer says nothing")
 }

@@ -108,12 +108,22 @@ impl Anchors {
     }
 }
 
+/// How many keys and digests a file of trust anchors holds. For the fuzz target; a resolver is built from settings.
+///
+/// # Errors
+/// Where it cannot be read.
+#[doc(hidden)]
+pub fn count_anchors(text: &str) -> Result<(usize, usize), AnchorError> {
+    let anchors = Anchors::parse(text)?;
+    Ok((anchors.keys.len(), anchors.digests.len()))
+}
+
 /// `257 3 8 AwEAAa…`; `None` inside where the key was withdrawn.
 fn dnskey(words: &[&str]) -> Option<Option<PublicKeyBuf>> {
     let [flags, protocol, algorithm, key @ ..] = words else {
         return None;
     };
-    let flags: u16 = flags.parse().ok()?;
+    let flags: u16 = number(flags)?;
     let algorithm = supported(algorithm)?;
     let octets = base64::engine::general_purpose::STANDARD
         .decode(key.concat())
@@ -140,7 +150,7 @@ fn ds(words: &[&str]) -> Option<DS> {
     };
     let digest = hex(&digest.concat())?;
     Some(DS::new(
-        tag.parse().ok()?,
+        number(tag)?,
         supported(algorithm)?,
         digest_type,
         digest,
@@ -148,12 +158,19 @@ fn ds(words: &[&str]) -> Option<DS> {
 }
 
 fn supported(algorithm: &str) -> Option<Algorithm> {
-    let algorithm = Algorithm::from_u8(algorithm.parse().ok()?);
+    let algorithm = Algorithm::from_u8(number(algorithm)?);
     algorithm.is_supported().then_some(algorithm)
 }
 
+/// A number as zone files have it (RFC 1035, section 5.1): digits, and no sign.
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| text.parse().ok())?
+}
+
 fn hex(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || !text.len().is_multiple_of(2) || !text.is_ascii() {
+    let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
+    if text.is_empty() || !text.len().is_multiple_of(2) || !is_hex {
         return None;
     }
     (0..text.len())
@@ -190,6 +207,8 @@ mod tests {
         for bad in [
             ". IN DS 20326 8 2 E06D4",
             ". IN DS 20326 8 1 E06D",
+            ". IN DS 20326 8 2 +6+D",
+            ". IN DS +1 8 2 E06D",
             ". IN DNSKEY 257 3 8 ***",
             ". IN DNSKEY 257 3 15",
             ". IN DNSKEY 1 3 15 AAAA",

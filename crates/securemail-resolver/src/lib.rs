@@ -26,6 +26,8 @@ mod upstream;
 mod vantage;
 
 pub use anchor::AnchorError;
+#[doc(hidden)]
+pub use anchor::count_anchors;
 pub use canary::{Canaries, CanaryAlarm, CanaryReport};
 pub use policy::{PolicyClient, PolicySettings};
 pub use probe::ProbeError;

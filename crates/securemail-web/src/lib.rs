@@ -19,7 +19,11 @@ pub mod words;
 
 #[doc(hidden)]
 pub use message::attachments;
+#[doc(hidden)]
+pub use portal::number_of;
 pub use portal::{
     CallbackAnswer, CarrierCallbacks, PortalError, PortalParts, PortalSettings, portal_router,
 };
+#[doc(hidden)]
+pub use stream::range_of;
 pub use tls_reports::tls_report_router;

@@ -36,6 +36,8 @@ pub use assemble::Trouble;
 pub use check::{Asking, check, replay};
 pub use demo::demo;
 pub use doctor::doctor;
+#[doc(hidden)]
+pub use doctor::of_strangers;
 pub use events::{events, of_node, tls_reports};
 pub use retrieval::retrieve;
 pub use run::{Running, check_settings, explain, launch, read_settings, run};

@@ -203,7 +203,8 @@ fn password_credential(password: &str) -> Option<Credential> {
 fn hex32(text: &str) -> Option<[u8; 32]> {
     let digits: String = text.chars().filter(|c| *c != ':').collect();
     let mut out = [0; 32];
-    if digits.len() != 64 || !digits.is_ascii() {
+    // `from_str_radix` takes a sign as well.
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     for (to, pair) in out.iter_mut().zip(digits.as_bytes().chunks(2)) {

@@ -151,8 +151,24 @@ impl Tag {
     }
 }
 
-/// A text without its tags, and the tags. What is inside of one ends at the next bracket.
+/// A text without its tags, and the tags. What stands around a tag may be one itself, once that is out: it is looked
+/// through until there is none, or there are too many.
 fn split(text: &str) -> (String, Vec<Tag>) {
+    let (mut kept, mut tags) = split_once_over(text);
+    let mut found = tags.len();
+    while found > 0 && tags.len() <= SUBJECT_TAGS_MAX {
+        let (rest, more) = split_once_over(&kept);
+        found = more.len();
+        if found > 0 {
+            kept = rest;
+        }
+        tags.extend(more);
+    }
+    (kept, tags)
+}
+
+/// One time from the left to the right. What is inside of a tag ends at the next bracket.
+fn split_once_over(text: &str) -> (String, Vec<Tag>) {
     let (mut kept, mut tags, mut rest) = (String::new(), Vec::new(), text);
     while let Some((before, inside)) = rest.split_once('[') {
         kept.push_str(before);

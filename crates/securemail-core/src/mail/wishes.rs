@@ -143,7 +143,8 @@ pub(super) fn phone(to: &str, number: &str) -> Option<(Address, PhoneNumber)> {
 /// A whole number of days in ISO 8601: `P30D`; 90 at most.
 pub(super) fn days(value: &str) -> Option<Duration> {
     let number = value.trim().strip_prefix('P')?.strip_suffix('D')?;
-    let days: u64 = number.parse().ok()?;
+    let is_number = number.bytes().all(|b| b.is_ascii_digit());
+    let days: u64 = is_number.then(|| number.parse().ok())??;
     (1..=RETENTION_DAYS_MAX)
         .contains(&days)
         .then(|| Duration::from_secs(days * 86_400))

@@ -102,6 +102,8 @@ impl FromStr for Network {
         let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let prefix: u8 = match prefix {
+            // A sign is no digit (RFC 4632, section 3.1).
+            Some(prefix) if prefix.starts_with('+') => return Err(NetworkError),
             Some(prefix) => prefix.parse().map_err(|_| NetworkError)?,
             None => most,
         };

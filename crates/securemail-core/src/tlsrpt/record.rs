@@ -133,7 +133,7 @@ impl HttpsUri {
             return Err(ReportUriError::Form);
         }
         let (host, port) = match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port.parse().map_err(|_| ReportUriError::Form)?)),
+            Some((host, port)) => (host, Some(read_port(port)?)),
             None => (authority, None),
         };
         let is_number = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
@@ -166,6 +166,13 @@ impl HttpsUri {
     pub fn path(&self) -> &str {
         &self.path
     }
+}
+
+/// RFC 3986, section 3.2.3: digits.
+fn read_port(text: &str) -> Result<u16, ReportUriError> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    let port = is_number.then(|| text.parse().ok());
+    port.flatten().ok_or(ReportUriError::Form)
 }
 
 /// Percent-encoding undone (RFC 3986, section 2.1); `None` where that gives no text.

@@ -235,12 +235,8 @@ fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 }
 
 fn read_hex(text: &str) -> Option<[u8; 16]> {
-    let mut out = [0; 16];
-    if text.len() != 32 || !text.is_ascii() {
-        return None;
-    }
-    for (to, pair) in out.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *to = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(out)
+    // `from_str_radix` takes a sign as well: an id would have several spellings.
+    let is_hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let bits = is_hex.then(|| u128::from_str_radix(text, 16).ok())?;
+    bits.map(u128::to_be_bytes)
 }

@@ -27,6 +27,8 @@ use securemail_core::seal::RecordCipher;
 use securemail_core::vocab::VaultId;
 use tokio::sync::Semaphore;
 
+#[doc(hidden)]
+pub use self::phone::number_of;
 use self::visitor::Visitor;
 use crate::theme::Theme;
 use crate::words::{Language, Words, WordsError};

@@ -15,6 +15,7 @@ mod noted;
 mod report;
 pub mod rollover;
 mod spf;
+mod strangers;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -34,6 +35,9 @@ use crate::run::{in_full, read};
 use crate::settings::Settings;
 use crate::system::SystemClock;
 use crate::{terminal, tls};
+
+#[doc(hidden)]
+pub use self::strangers::of_strangers;
 
 /// Used wrongly.
 const USAGE: u8 = 2;

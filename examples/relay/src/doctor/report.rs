@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use securemail_core::vocab::is_hidden;
 use serde::Serialize;
 
 /// How bad a finding is; the worst one is the exit code.
@@ -69,11 +70,13 @@ impl Report {
         check: &'static str,
         (level, text): (Level, String),
     ) {
+        // Records and replies of others stand in it, and may speak to the terminal.
+        let is_bad = |c: char| c.is_control() || is_hidden(c);
         self.findings.push(Finding {
             level,
             check,
             subject: subject.to_string(),
-            text,
+            text: text.replace(is_bad, " "),
         });
     }
 
