@@ -31,8 +31,8 @@ const ACCEPTED: UnixTime = UnixTime::from_secs(1_767_225_600);
 const ELSEWHERE: &[&str] = &[
     "MX-22", "MX-23", "M-", "P-06", "P-17", "P-20", "P-21", "P-22", "P-23", "P-25", "P-27", "P-29",
     "X-14", "X-16", "C-02", "C-03", "C-06", "C-09", "C-10", "C-11", "C-12", "C-13", "C-14",
-    "CE-02", "CE-05", "CE-06", "CE-07", "CE-10", "CE-11", "CE-12", "CE-13", "CE-15", "CE-16",
-    "CE-17", "R-01", "R-04", "R-11", "R-12", "G-01", "G-07", "G-08", "G-09", "F-01",
+    "CE-02", "CE-05", "CE-06", "CE-10", "CE-11", "CE-12", "CE-15", "CE-16", "CE-17", "R-01",
+    "R-04", "R-11", "R-12", "G-01", "G-07", "G-08", "G-09", "F-01",
 ];
 
 #[test]
@@ -319,6 +319,8 @@ impl Case {
             "no-tlsa-match" => (failed(PeerFailure::NoTlsaMatch), None),
             "not-named" => (failed(PeerFailure::NotNamed), None),
             "no-certificate" => (failed(PeerFailure::NoCertificate), None),
+            "issuer-expired" => (failed(PeerFailure::IssuerExpired), None),
+            "misused" => (failed(PeerFailure::Misused(text())), None),
             "weak-key" => (failed(PeerFailure::Certificate(text())), None),
             "no-starttls" => (SessionOutcome::NoStartTls(None), None),
             "starttls-454" => (SessionOutcome::NoStartTls(Some(reply(454, None))), None),

@@ -112,10 +112,10 @@ impl From<&SessionOutcome> for AttemptKind {
             SessionOutcome::TlsFailed(_) => Self::TlsFailed,
             SessionOutcome::Unreachable(_) => Self::Unreachable,
             SessionOutcome::NotAuthenticated(failure) => match failure {
-                PeerFailure::Certificate(_) | PeerFailure::NoCertificate => {
-                    Self::CertificateUnusable
-                }
-                PeerFailure::Expired => Self::CertificateExpired,
+                PeerFailure::Certificate(_)
+                | PeerFailure::Misused(_)
+                | PeerFailure::NoCertificate => Self::CertificateUnusable,
+                PeerFailure::Expired | PeerFailure::IssuerExpired => Self::CertificateExpired,
                 PeerFailure::Name => Self::CertificateName,
                 PeerFailure::NoTlsaMatch => Self::TlsaMismatch,
                 PeerFailure::NotNamed => Self::DomainNotNamed,

@@ -220,7 +220,13 @@ fn advice_for(finding: &Finding, domain: &str) -> Option<String> {
         Rule::R08 => format!("switches on REQUIRETLS at {subject}"),
         Rule::C04 | Rule::C05 => format!("switches on STARTTLS at {subject}"),
         Rule::C08 | Rule::C09 => format!("offers TLS 1.2 or 1.3 with current ciphers at {subject}"),
-        Rule::Ce01 | Rule::Ce02 | Rule::Ce03 | Rule::Ce04 | Rule::Ce09 => format!(
+        Rule::Ce01
+        | Rule::Ce02
+        | Rule::Ce03
+        | Rule::Ce04
+        | Rule::Ce07
+        | Rule::Ce09
+        | Rule::Ce13 => format!(
             "gives {subject} a valid certificate of a public authority with that name, or signs \
              its zone (DNSSEC) and publishes a TLSA record for it (DANE)"
         ),

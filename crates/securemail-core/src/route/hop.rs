@@ -85,6 +85,12 @@ pub enum PeerFailure {
     /// Out of its validity.
     #[error("the certificate has expired or is not valid yet")]
     Expired,
+    /// A certificate above it is out of its validity.
+    #[error("a certificate above the host's has expired or is not valid yet")]
+    IssuerExpired,
+    /// It is not for servers, or what stands above it may not vouch for it.
+    #[error("the certificate is not for this use: {0}")]
+    Misused(String),
     /// It bears another name.
     #[error("the certificate bears another name")]
     Name,

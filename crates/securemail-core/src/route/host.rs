@@ -274,7 +274,14 @@ impl Context<'_> {
         let subject = Subject::Host(host.clone());
         let has_dane = matches!(tlsa, Requirement::Dane(_));
         let Some(policy) = &self.sts else {
-            findings.note(if has_dane { Rule::X01 } else { Rule::X13 }, &subject, "");
+            match tlsa {
+                Requirement::Dane(_) => findings.note(Rule::X01, &subject, ""),
+                Requirement::Certificate { unusable: false } => {
+                    findings.note(Rule::X13, &subject, "");
+                }
+                // Something is published, and T-02 has said that it cannot be used.
+                Requirement::Certificate { unusable: true } => {}
+            }
             return Ok(Listed::No);
         };
         match (policy.mode, policy.names(host)) {

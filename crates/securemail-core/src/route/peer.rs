@@ -237,7 +237,8 @@ impl<'a> Peer<'a> {
         names: &[DnsName],
     ) -> Result<usize, PeerFailure> {
         let path_length = x509::check_anchor(anchor, self.now)?;
-        let anchors = [webpki::anchor_from_trusted_cert(anchor).map_err(failure)?];
+        let anchor = webpki::anchor_from_trusted_cert(anchor);
+        let anchors = [anchor.map_err(|error| self.failure(error))?];
         self.leaf_for_server(names)?
             .verify(&anchors, path_length)
             .map(|found| found.depth)
@@ -280,12 +281,37 @@ impl<'a> Peer<'a> {
         if x509::has_weak_key(self.leaf) {
             return Err(PeerFailure::Certificate("its key is too weak".to_owned()));
         }
-        let certificate = EndEntityCert::try_from(self.leaf).map_err(failure)?;
+        let certificate = EndEntityCert::try_from(self.leaf);
         Ok(Leaf {
-            certificate,
+            certificate: certificate.map_err(|error| self.failure(error))?,
             peer: self,
             names,
         })
+    }
+
+    /// What an error of webpki means. It does not say which certificate is out of its validity: where the
+    /// leaf is not, it is one above.
+    fn failure(&self, error: webpki::Error) -> PeerFailure {
+        use webpki::Error as E;
+        match error {
+            E::CertExpired { .. } | E::CertNotValidYet { .. } => {
+                if x509::is_valid_at(self.leaf, self.now) {
+                    PeerFailure::IssuerExpired
+                } else {
+                    PeerFailure::Expired
+                }
+            }
+            E::CertNotValidForName(_) => PeerFailure::Name,
+            E::UnknownIssuer | E::InvalidSignatureForPublicKey => PeerFailure::Untrusted,
+            // RFC 5280, sections 4.2.1.9, 4.2.1.10 and 4.2.1.12.
+            misused @ (E::CaUsedAsEndEntity
+            | E::EmptyEkuExtension
+            | E::EndEntityUsedAsCa
+            | E::NameConstraintViolation
+            | E::PathLenConstraintViolated
+            | E::RequiredEkuNotFoundContext(_)) => PeerFailure::Misused(misused.to_string()),
+            other => PeerFailure::Certificate(other.to_string()),
+        }
     }
 }
 
@@ -329,7 +355,7 @@ impl Leaf<'_> {
                 None,
                 Some(&fits),
             )
-            .map_err(failure)?;
+            .map_err(|error| self.peer.failure(error))?;
         if !self.names.iter().any(|name| self.bears(name)) {
             return Err(PeerFailure::Name);
         }
@@ -356,19 +382,6 @@ fn key_content(spki: &[u8]) -> Option<&[u8]> {
     x509::is_public_key(spki)
         .then(|| x509::sequence_content(spki))
         .flatten()
-}
-
-fn failure(error: webpki::Error) -> PeerFailure {
-    match error {
-        webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {
-            PeerFailure::Expired
-        }
-        webpki::Error::CertNotValidForName(_) => PeerFailure::Name,
-        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
-            PeerFailure::Untrusted
-        }
-        other => PeerFailure::Certificate(other.to_string()),
-    }
 }
 
 fn sha256(octets: &[u8]) -> [u8; 32] {

@@ -239,7 +239,9 @@ fn of_peer(failure: &PeerFailure, admitted: &Admitted) -> (Rule, String) {
             let fact = format!("the certificate is not usable: {}", plain(why));
             return (Rule::Ce09, fact);
         }
+        PeerFailure::Misused(why) => return (Rule::Ce13, plain(why)),
         PeerFailure::Expired => (Rule::Ce01, "the certificate is out of its validity"),
+        PeerFailure::IssuerExpired => (Rule::Ce07, "a certificate above it is out of its validity"),
         PeerFailure::Name => (Rule::Ce03, "the certificate bears another name"),
         PeerFailure::NoCertificate => (Rule::Ce14, "no certificate"),
         PeerFailure::NoTlsaMatch => match admitted.hop.authenticate {

@@ -29,6 +29,17 @@ pub fn valid_until(certificate: &[u8]) -> Option<UnixTime> {
     u64::try_from(until).ok().map(UnixTime::from_secs)
 }
 
+/// Whether a certificate is in its validity. `false` if it is no certificate.
+pub(super) fn is_valid_at(certificate: &[u8], now: UnixTime) -> bool {
+    read(certificate).is_some_and(|certificate| is_valid(&certificate, now))
+}
+
+fn is_valid(certificate: &X509Certificate<'_>, now: UnixTime) -> bool {
+    let secs = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let validity = certificate.validity();
+    (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&secs)
+}
+
 /// Whether a TLSA record is the association of this certificate (RFC 6698, section 2.1).
 pub(super) fn matches(record: &Tlsa, certificate: &[u8]) -> bool {
     match record.selector {
@@ -78,14 +89,13 @@ pub(super) fn issuer(certificate: &[u8]) -> Option<Vec<u8>> {
 /// Checks what webpki forgets about a trust anchor that is a certificate: that it is a CA, is valid
 /// now and may sign for servers (RFC 7671, section 5.2.1). Gives its path length constraint.
 pub(super) fn check_anchor(octets: &[u8], now: UnixTime) -> Result<Option<usize>, PeerFailure> {
-    let refuse = |why: &str| Err(PeerFailure::Certificate(why.to_owned()));
+    let refuse = |why: &str| Err(PeerFailure::Misused(why.to_owned()));
     let Some(certificate) = read(octets) else {
-        return refuse("the trust anchor is not a certificate");
+        let why = "the trust anchor is not a certificate".to_owned();
+        return Err(PeerFailure::Certificate(why));
     };
-    let secs = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let validity = certificate.validity();
-    if secs < validity.not_before.timestamp() || secs > validity.not_after.timestamp() {
-        return Err(PeerFailure::Expired);
+    if !is_valid(&certificate, now) {
+        return Err(PeerFailure::IssuerExpired);
     }
     let mut path_length = None;
     let mut is_ca = false;

@@ -177,6 +177,8 @@ pub const fn of_peer(failure: &PeerFailure) -> Option<Rule> {
     Some(match failure {
         PeerFailure::Certificate(_) => Rule::Ce09,
         PeerFailure::Expired => Rule::Ce01,
+        PeerFailure::IssuerExpired => Rule::Ce07,
+        PeerFailure::Misused(_) => Rule::Ce13,
         PeerFailure::Name => Rule::Ce03,
         PeerFailure::NoCertificate => Rule::Ce14,
         PeerFailure::NoTlsaMatch => Rule::X04,

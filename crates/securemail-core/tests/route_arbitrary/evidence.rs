@@ -472,6 +472,8 @@ fn peer_failure() -> impl Strategy<Value = PeerFailure> {
     prop_oneof![
         Just(PeerFailure::Certificate("weak".to_owned())),
         Just(PeerFailure::Expired),
+        Just(PeerFailure::IssuerExpired),
+        Just(PeerFailure::Misused("not for servers".to_owned())),
         Just(PeerFailure::Name),
         Just(PeerFailure::NoCertificate),
         Just(PeerFailure::NoTlsaMatch),

@@ -292,6 +292,22 @@ fn ce_07_an_expired_intermediate_breaks_the_chain() {
     params.not_after = date_time_ymd(2026, 2, 1);
     let middle = root.issue(params);
     let leaf = middle.leaf();
+    let expired = Err(PeerFailure::IssuerExpired);
+    assert_eq!(
+        by_each(&leaf, &[&middle, &root], &root),
+        [Ok(()), expired.clone(), expired]
+    );
+}
+
+#[test]
+fn ce_01_a_leaf_that_has_expired_too_is_what_is_told() {
+    let root = root();
+    let mut above = ca_params("middle", None);
+    above.not_after = date_time_ymd(2026, 2, 1);
+    let middle = root.issue(above);
+    let mut params = params(&["mx1.example.org"], "old");
+    params.not_after = date_time_ymd(2026, 2, 1);
+    let leaf = middle.issue(params);
     let expired = Err(PeerFailure::Expired);
     assert_eq!(
         by_each(&leaf, &[&middle, &root], &root),
@@ -369,8 +385,8 @@ fn ce_12_a_common_name_is_no_name() {
 fn ce_13_a_certificate_for_clients_is_refused_except_for_usage_3() {
     let [usage_3, usage_2, pkix] = used_for(&[ExtendedKeyUsagePurpose::ClientAuth]);
     assert_eq!(usage_3, Ok(()));
-    assert!(matches!(usage_2, Err(PeerFailure::Certificate(_))));
-    assert!(matches!(pkix, Err(PeerFailure::Certificate(_))));
+    assert!(matches!(usage_2, Err(PeerFailure::Misused(_))));
+    assert!(matches!(pkix, Err(PeerFailure::Misused(_))));
 }
 
 #[test]

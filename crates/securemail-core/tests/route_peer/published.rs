@@ -87,20 +87,20 @@ fn m_04_the_trust_anchor_must_be_valid_now() {
         let hop = dane(&[record(2, 0, matching, &root)]);
         assert_eq!(
             check(&hop, &[&leaf, &root], &[]).map(drop),
-            Err(PeerFailure::Expired)
+            Err(PeerFailure::IssuerExpired)
         );
     }
     // Out of the handshake its dates still stand in the record.
     let hop = dane(&[record(2, 0, 0, &root)]);
     assert_eq!(
         check(&hop, &[&leaf], &[]).map(drop),
-        Err(PeerFailure::Expired)
+        Err(PeerFailure::IssuerExpired)
     );
     // In the handshake they bind the bare key too.
     let hop = dane(&[record(2, 1, 0, &root)]);
     assert_eq!(
         check(&hop, &[&leaf, &root], &[]).map(drop),
-        Err(PeerFailure::Expired)
+        Err(PeerFailure::IssuerExpired)
     );
 }
 
