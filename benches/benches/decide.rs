@@ -39,9 +39,12 @@ fn answer(question: &Question, is_signed: bool) -> Answer {
             matching: 1,
             data: vec![7; 32],
         }]),
-        RecordKind::Aaaa | RecordKind::Cname | RecordKind::Tlsa | RecordKind::Txt => {
-            Outcome::NoData
-        }
+        RecordKind::Aaaa
+        | RecordKind::Caa
+        | RecordKind::Cname
+        | RecordKind::Ns
+        | RecordKind::Tlsa
+        | RecordKind::Txt => Outcome::NoData,
     };
     let security = if is_signed {
         Security::Secure

@@ -1,6 +1,8 @@
 //! Responses of DNS servers, before anybody validates them.
 
-use securemail_core::limits::{MX_RECORDS_MAX, TLSA_RECORDS_MAX, TXT_RECORDS_MAX};
+use securemail_core::limits::{
+    CAA_RECORDS_MAX, MX_RECORDS_MAX, NS_RECORDS_MAX, TLSA_RECORDS_MAX, TXT_RECORDS_MAX,
+};
 use securemail_core::vocab::{DnsName, Outcome, Question, RecordKind, Security, UnixTime};
 use securemail_resolver::{count_anchors, read_octets};
 
@@ -14,14 +16,18 @@ pub(crate) fn response(octets: &[u8]) {
     for kind in [
         RecordKind::A,
         RecordKind::Aaaa,
+        RecordKind::Caa,
         RecordKind::Cname,
         RecordKind::Mx,
+        RecordKind::Ns,
         RecordKind::Tlsa,
         RecordKind::Txt,
     ] {
         for answer in read_octets(octets, &Question::new(name.clone(), kind), NOW) {
             assert_ne!(answer.security, Security::Secure, "{answer:?}");
             match &answer.outcome {
+                Outcome::Caa(records) => assert!(records.len() <= CAA_RECORDS_MAX),
+                Outcome::NameServers(servers) => assert!(servers.len() <= NS_RECORDS_MAX),
                 Outcome::Mx(records) => assert!(records.len() <= MX_RECORDS_MAX),
                 Outcome::Tlsa(records) => assert!(records.len() <= TLSA_RECORDS_MAX),
                 Outcome::Txt(texts) => assert!(texts.len() <= TXT_RECORDS_MAX),

@@ -93,6 +93,8 @@ impl Dice<'_> {
                 });
                 Outcome::Tlsa(records.collect())
             }
+            // No inquiry asks for these.
+            RecordKind::Caa | RecordKind::Ns => Outcome::NoData,
             RecordKind::Txt => {
                 let texts = (0..count).map(|_| match self.next() {
                     0..=150 => "v=STSv1; id=1;".to_owned(),

@@ -37,7 +37,12 @@ pub(crate) async fn look_up(
             Outcome::Alias(target) => name = target,
             Outcome::NoData | Outcome::NxDomain => return Published::Nothing,
             Outcome::Txt(records) => return read(&records, service),
-            Outcome::Addresses(_) | Outcome::Failed(_) | Outcome::Mx(_) | Outcome::Tlsa(_) => {
+            Outcome::Addresses(_)
+            | Outcome::Caa(_)
+            | Outcome::Failed(_)
+            | Outcome::Mx(_)
+            | Outcome::NameServers(_)
+            | Outcome::Tlsa(_) => {
                 return Published::Unknown;
             }
         }

@@ -15,6 +15,10 @@ pub const ADDRESSES_PER_HOST_MAX: usize = 4;
 pub const TLSA_RECORDS_MAX: usize = 32;
 /// Octets of a TXT record that is looked at.
 pub const TXT_OCTETS_MAX: usize = 4096;
+/// Name servers read of one answer; no zone that works has more.
+pub const NS_RECORDS_MAX: usize = 32;
+/// CAA properties read of one answer.
+pub const CAA_RECORDS_MAX: usize = 32;
 /// TXT records read of one answer.
 pub const TXT_RECORDS_MAX: usize = 64;
 /// Seconds that an MTA-STS policy may take to come (RFC 8461, section 3.3, suggests this).

@@ -454,7 +454,9 @@ impl Case {
         };
         let outcome = match question.kind {
             RecordKind::A => Outcome::Addresses(vec!["192.0.2.1".parse().unwrap()]),
-            RecordKind::Aaaa | RecordKind::Cname => Outcome::NoData,
+            RecordKind::Aaaa | RecordKind::Caa | RecordKind::Cname | RecordKind::Ns => {
+                Outcome::NoData
+            }
             RecordKind::Mx | RecordKind::Tlsa | RecordKind::Txt => Outcome::NxDomain,
         };
         Answer::new(outcome, state, ACCEPTED.plus(Duration::from_secs(3600)))
@@ -616,7 +618,9 @@ fn outcome(kind: RecordKind, values: &[&str]) -> Outcome {
                 .collect(),
         ),
         RecordKind::Tlsa => Outcome::Tlsa(values.iter().map(|v| tlsa(v)).collect()),
-        RecordKind::Cname | RecordKind::Txt => panic!("unknown value: {values:?}"),
+        RecordKind::Caa | RecordKind::Cname | RecordKind::Ns | RecordKind::Txt => {
+            panic!("unknown value: {values:?}")
+        }
     }
 }
 

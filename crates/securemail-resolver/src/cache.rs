@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::size_of;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use securemail_core::vocab::{Answer, DnsName, Mx, MxTarget, Outcome, Question, Tlsa, UnixTime};
+use securemail_core::vocab::{
+    Answer, Caa, DnsName, Mx, MxTarget, Outcome, Question, Tlsa, UnixTime,
+};
 
 /// Answers by question. What expires first makes room.
 #[derive(Debug)]
@@ -98,6 +100,10 @@ fn weight(question: &Question, answer: &Answer) -> usize {
                 sum + size_of::<Mx>() + target
             },
         ),
+        Outcome::Caa(found) => found.iter().fold(BLOCK, |sum, one| {
+            sum + size_of::<Caa>() + 2 * BLOCK + one.tag.len() + one.value.len()
+        }),
+        Outcome::NameServers(found) => found.iter().fold(BLOCK, |sum, server| sum + name(server)),
         Outcome::Tlsa(found) => found.iter().fold(BLOCK, |sum, record| {
             sum + size_of::<Tlsa>() + BLOCK + record.data.len()
         }),

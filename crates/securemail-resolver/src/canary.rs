@@ -233,7 +233,9 @@ fn absent_says(answer: &Answer) -> Heard {
         Outcome::NxDomain => Heard::Well,
         Outcome::Addresses(_)
         | Outcome::Alias(_)
+        | Outcome::Caa(_)
         | Outcome::Mx(_)
+        | Outcome::NameServers(_)
         | Outcome::NoData
         | Outcome::Tlsa(_)
         | Outcome::Txt(_) => Heard::Wrong(CanaryAlarm::AbsentAnswered),

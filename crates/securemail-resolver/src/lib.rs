@@ -11,6 +11,7 @@
 //! domains out of its logs leaves that target off.
 
 mod anchor;
+mod authority;
 mod cache;
 mod canary;
 mod exchange;
@@ -28,6 +29,7 @@ mod vantage;
 pub use anchor::AnchorError;
 #[doc(hidden)]
 pub use anchor::count_anchors;
+pub use authority::{AuthorityAnswer, ask_authority};
 pub use canary::{Canaries, CanaryAlarm, CanaryReport};
 pub use policy::{PolicyClient, PolicySettings};
 pub use probe::ProbeError;

@@ -133,7 +133,12 @@ impl PolicyClient {
                 }
                 Outcome::Alias(target) => name = target,
                 Outcome::NoData | Outcome::NxDomain => return Ok(Vec::new()),
-                Outcome::Failed(_) | Outcome::Mx(_) | Outcome::Tlsa(_) | Outcome::Txt(_) => break,
+                Outcome::Caa(_)
+                | Outcome::Failed(_)
+                | Outcome::Mx(_)
+                | Outcome::NameServers(_)
+                | Outcome::Tlsa(_)
+                | Outcome::Txt(_) => break,
             }
         }
         Err(FetchError::Unreachable)

@@ -5,17 +5,22 @@ use std::net::{IpAddr, Ipv4Addr};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinDecodable as _;
 use securemail_core::limits::{
-    ADDRESS_RECORDS_MAX, MX_RECORDS_MAX, TLSA_RECORDS_MAX, TXT_OCTETS_MAX, TXT_RECORDS_MAX,
+    ADDRESS_RECORDS_MAX, CAA_RECORDS_MAX, MX_RECORDS_MAX, NS_RECORDS_MAX, TLSA_RECORDS_MAX,
+    TXT_OCTETS_MAX, TXT_RECORDS_MAX,
 };
-use securemail_core::vocab::{DnsName, LookupFailure, Mx, MxTarget, Outcome, RecordKind, Tlsa};
+use securemail_core::vocab::{
+    Caa, DnsName, LookupFailure, Mx, MxTarget, Outcome, RecordKind, Tlsa,
+};
 
 /// The type as hickory names it.
 pub(crate) const fn record_type(kind: RecordKind) -> RecordType {
     match kind {
         RecordKind::A => RecordType::A,
         RecordKind::Aaaa => RecordType::AAAA,
+        RecordKind::Caa => RecordType::CAA,
         RecordKind::Cname => RecordType::CNAME,
         RecordKind::Mx => RecordType::MX,
+        RecordKind::Ns => RecordType::NS,
         RecordKind::Tlsa => RecordType::TLSA,
         RecordKind::Txt => RecordType::TXT,
     }
@@ -35,8 +40,12 @@ pub(crate) fn outcome(kind: RecordKind, records: &[&Record]) -> Outcome {
         RecordKind::A | RecordKind::Aaaa => {
             Outcome::Addresses(data.filter_map(address).take(ADDRESS_RECORDS_MAX).collect())
         }
+        RecordKind::Caa => Outcome::Caa(data.filter_map(caa).take(CAA_RECORDS_MAX).collect()),
         RecordKind::Cname => alias(records),
         RecordKind::Mx => Outcome::Mx(mail_exchangers(data)),
+        RecordKind::Ns => {
+            Outcome::NameServers(data.filter_map(name_server).take(NS_RECORDS_MAX).collect())
+        }
         RecordKind::Tlsa if records.len() > TLSA_RECORDS_MAX => {
             Outcome::Failed(LookupFailure::Malformed)
         }
@@ -72,6 +81,25 @@ fn address(data: &RData) -> Option<IpAddr> {
     match data {
         RData::A(address) => Some(IpAddr::V4(address.0)),
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+        _ => None,
+    }
+}
+
+/// Tags have no case (RFC 8659, section 4.1).
+fn caa(data: &RData) -> Option<Caa> {
+    let RData::CAA(caa) = data else {
+        return None;
+    };
+    Some(Caa {
+        is_critical: caa.issuer_critical,
+        tag: caa.tag.to_ascii_lowercase(),
+        value: String::from_utf8_lossy(&caa.value).into_owned(),
+    })
+}
+
+fn name_server(data: &RData) -> Option<DnsName> {
+    match data {
+        RData::NS(server) => DnsName::parse(&server.0.to_ascii()).ok(),
         _ => None,
     }
 }
@@ -131,7 +159,7 @@ fn text(data: &RData) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use hickory_proto::rr::rdata::{CNAME, MX, TXT};
+    use hickory_proto::rr::rdata::{CAA, CNAME, MX, NS, TXT};
 
     use super::*;
 
@@ -177,6 +205,39 @@ mod tests {
         };
         assert_eq!(kept.len(), MX_RECORDS_MAX);
         assert_eq!(kept[0].preference, 0);
+    }
+
+    #[test]
+    fn a_property_of_caa_is_read_whole_and_its_tag_has_no_case() {
+        let issue = CAA::new_issue(true, Some(Name::from_ascii("ca.test").unwrap()), vec![]);
+        let mut mail = issue.clone();
+        mail.issuer_critical = false;
+        mail.tag = "IssueMail".to_owned();
+        mail.value = b";".to_vec();
+        let (issue, mail) = (record(RData::CAA(issue)), record(RData::CAA(mail)));
+        let property = |is_critical, tag: &str, value: &str| Caa {
+            is_critical,
+            tag: tag.to_owned(),
+            value: value.to_owned(),
+        };
+        let expected = vec![
+            property(true, "issue", "ca.test"),
+            property(false, "issuemail", ";"),
+        ];
+        let found = outcome(RecordKind::Caa, &[&issue, &mail]);
+        assert_eq!(found, Outcome::Caa(expected));
+    }
+
+    #[test]
+    fn no_more_name_servers_are_read_than_the_limit() {
+        let server = |n: usize| RData::NS(NS(Name::from_ascii(format!("ns{n}.test.")).unwrap()));
+        let flood: Vec<Record> = (0..100).map(|n| record(server(n))).collect();
+        let flood: Vec<&Record> = flood.iter().collect();
+        let Outcome::NameServers(kept) = outcome(RecordKind::Ns, &flood) else {
+            panic!("no name servers");
+        };
+        assert_eq!(kept.len(), NS_RECORDS_MAX);
+        assert_eq!(kept[0].as_str(), "ns0.test");
     }
 
     #[test]

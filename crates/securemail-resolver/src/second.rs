@@ -122,7 +122,9 @@ fn sorted(outcome: &Outcome) -> Outcome {
     let mut outcome = outcome.clone();
     match &mut outcome {
         Outcome::Addresses(addresses) => addresses.sort(),
+        Outcome::Caa(properties) => properties.sort(),
         Outcome::Mx(exchangers) => exchangers.sort(),
+        Outcome::NameServers(servers) => servers.sort(),
         Outcome::Tlsa(records) => records.sort(),
         Outcome::Txt(texts) => texts.sort(),
         Outcome::Alias(_) | Outcome::Failed(_) | Outcome::NoData | Outcome::NxDomain => {}

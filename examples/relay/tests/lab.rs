@@ -8,6 +8,8 @@ mod check;
 mod content;
 #[path = "lab/deliver.rs"]
 mod deliver;
+#[path = "lab/doctor.rs"]
+mod doctor;
 #[path = "lab/held.rs"]
 mod held;
 #[path = "lab/others.rs"]

@@ -1,6 +1,7 @@
-//! NSD, which serves every zone of the lab on 127.0.0.1.
+//! NSD, which serves every zone of the lab on 127.0.0.1, and on two more addresses that name servers need.
 
 use super::files::{Folder, wait_for_port};
+use super::model::NAME_SERVER;
 use super::zones::Zone;
 use crate::failure::Failure;
 
@@ -8,7 +9,7 @@ use crate::failure::Failure;
 pub(super) fn start(folder: &Folder, zones: &[Zone]) -> Result<(), Failure> {
     let home = folder.text("zones");
     let mut settings = format!(
-        "server:\n ip-address: 127.0.0.1@53\n do-ip6: no\n zonesdir: \"{home}\"\n\
+        "server:\n ip-address: 127.0.0.1@53\n ip-address: {NAME_SERVER}@53\n ip-address: ::1@53\n zonesdir: \"{home}\"\n\
          \x20pidfile: \"{home}/nsd.pid\"\n zonelistfile: \"{home}/zone.list\"\n\
          \x20xfrdfile: \"{home}/xfrd.state\"\n xfrdir: \"{home}\"\n database: \"\"\n username: \"\"\n\
          \x20logfile: \"{home}/nsd.log\"\n server-count: 1\n\

@@ -6,6 +6,7 @@
 mod authority;
 mod describe;
 mod files;
+mod model;
 mod others;
 mod peers;
 mod policy_host;

@@ -1,7 +1,7 @@
 //! The mail servers of the recipients, and their certificates.
 
 use super::files::Folder;
-use super::reports;
+use super::{model, reports};
 use crate::failure::Failure;
 
 /// One mail server: an address of its own, port 25, and a certificate with its names.
@@ -118,6 +118,7 @@ pub(super) fn create(folder: &Folder) -> Result<&'static [Peer], Failure> {
     for other in &OTHERS {
         certify(&certificates, other.name, &[other.host], Shows::Certificate)?;
     }
+    certify(&certificates, "model", &model::NAMES, Shows::Certificate)?;
     certify(
         &certificates,
         "policy-host",

@@ -1,6 +1,7 @@
 //! The zones of the lab: a private signed root, `test`, and one domain for each case.
 
 use super::files::Folder;
+use super::model;
 use super::peers::{self, Peer};
 use super::reports;
 use crate::failure::Failure;
@@ -36,6 +37,7 @@ pub(super) fn create(folder: &Folder, peers: &[Peer]) -> Result<Vec<Zone>, Failu
     let mut all = recipients(folder, peers)?;
     all.extend(others(folder)?);
     all.push(sender(folder)?);
+    all.push(model::zone(folder)?);
     all.extend(reports::zones(folder)?);
     reports::ask(&mut all);
     let mut delegations =
@@ -152,6 +154,17 @@ fn sender(folder: &Folder) -> Result<Zone, Failure> {
         "@ TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n@ MX 10 mx\nmx A 127.0.0.11\n\
          _25._tcp.mx TLSA 3 1 1 {digest}\n"
     );
+    records.push_str(&dkim_records(&keys)?);
+    Ok(Zone {
+        apex: "sender.test",
+        signing: Signing::Secure,
+        records,
+    })
+}
+
+/// What a domain publishes of the keys that it signs with.
+pub(super) fn dkim_records(keys: &Folder) -> Result<String, Failure> {
+    let mut records = String::new();
     for (selector, algorithm) in SELECTORS {
         // RFC 8463, section 4.2: the Ed25519 key stands bare, the RSA key as SubjectPublicKeyInfo.
         let cut = if algorithm == "ed25519" {
@@ -168,11 +181,7 @@ fn sender(folder: &Folder) -> Result<Zone, Failure> {
             parts.join(" ")
         ));
     }
-    Ok(Zone {
-        apex: "sender.test",
-        signing: Signing::Secure,
-        records,
-    })
+    Ok(records)
 }
 
 /// Makes the key of `diff.test`, which whoever compares decisions serves on 127.0.0.2, and gives what its

@@ -122,8 +122,10 @@ const fn kind_in_words(kind: RecordKind) -> &'static str {
     match kind {
         RecordKind::A => "A",
         RecordKind::Aaaa => "AAAA",
+        RecordKind::Caa => "CAA",
         RecordKind::Cname => "CNAME",
         RecordKind::Mx => "MX",
+        RecordKind::Ns => "NS",
         RecordKind::Tlsa => "TLSA",
         RecordKind::Txt => "TXT",
     }
@@ -133,12 +135,14 @@ fn answered(answer: &Answer) -> String {
     let what = match &answer.outcome {
         Outcome::Addresses(found) => listed(found.iter().map(ToString::to_string)),
         Outcome::Alias(target) => format!("alias of {target}"),
+        Outcome::Caa(found) => listed(found.iter().map(|one| one.tag.clone())),
         Outcome::Failed(failure) => return failure_in_words(*failure).to_owned(),
         Outcome::Mx(found) => listed(found.iter().map(|mx| match &mx.target {
             MxTarget::Host(host) => format!("{} {host}", mx.preference),
             MxTarget::Invalid(_) => format!("{} (no host name)", mx.preference),
             MxTarget::Null => format!("{} . (takes no mail)", mx.preference),
         })),
+        Outcome::NameServers(found) => listed(found.iter().map(ToString::to_string)),
         Outcome::NoData => "nothing of this kind".to_owned(),
         Outcome::NxDomain => "no such name".to_owned(),
         Outcome::Tlsa(found) => listed(found.iter().map(|record| {

@@ -144,11 +144,21 @@ pub(super) fn trouble(answer: &Answer, kind: RecordKind) -> Option<Trouble> {
     let fits = match (&answer.outcome, kind) {
         (Outcome::Failed(failure), _) => return Some(of_failure(*failure)),
         (Outcome::Addresses(found), RecordKind::A | RecordKind::Aaaa) => !found.is_empty(),
+        (Outcome::Caa(found), RecordKind::Caa) => !found.is_empty(),
         (Outcome::Mx(found), RecordKind::Mx) => !found.is_empty(),
+        (Outcome::NameServers(found), RecordKind::Ns) => !found.is_empty(),
         (Outcome::Tlsa(found), RecordKind::Tlsa) => !found.is_empty(),
         (Outcome::Txt(found), RecordKind::Txt) => !found.is_empty(),
         (Outcome::Alias(_) | Outcome::NoData | Outcome::NxDomain, _) => true,
-        (Outcome::Addresses(_) | Outcome::Mx(_) | Outcome::Tlsa(_) | Outcome::Txt(_), _) => false,
+        (
+            Outcome::Addresses(_)
+            | Outcome::Caa(_)
+            | Outcome::Mx(_)
+            | Outcome::NameServers(_)
+            | Outcome::Tlsa(_)
+            | Outcome::Txt(_),
+            _,
+        ) => false,
     };
     match answer.security {
         // RFC 7672, section 2.1.1: indeterminate is treated as bogus.
@@ -231,7 +241,9 @@ pub(super) fn mx_records(evidence: &Evidence) -> Result<MxFacts<'_>, Question> {
         (
             Outcome::Addresses(_)
             | Outcome::Alias(_)
+            | Outcome::Caa(_)
             | Outcome::Failed(_)
+            | Outcome::NameServers(_)
             | Outcome::Tlsa(_)
             | Outcome::Txt(_),
             None,

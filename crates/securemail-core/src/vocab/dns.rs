@@ -23,17 +23,21 @@ impl Question {
     }
 }
 
-/// The record types that decisions need.
+/// The record types that decisions need, and those by which a server is examined (`Caa`, `Ns`).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RecordKind {
     /// IPv4 addresses.
     A,
     /// IPv6 addresses.
     Aaaa,
+    /// Who may issue certificates (RFC 8659).
+    Caa,
     /// The alias itself.
     Cname,
     /// Mail exchangers.
     Mx,
+    /// Name servers of a zone.
+    Ns,
     /// TLSA records (RFC 6698).
     Tlsa,
     /// Texts.
@@ -82,10 +86,14 @@ pub enum Outcome {
     Addresses(Vec<IpAddr>),
     /// The name is an alias (CNAME, or DNAME made into one) of this one; ask there.
     Alias(DnsName),
+    /// Who may issue certificates.
+    Caa(Vec<Caa>),
     /// No answer that may be used.
     Failed(LookupFailure),
     /// Mail exchangers, in the order received.
     Mx(Vec<Mx>),
+    /// Name servers of a zone.
+    NameServers(Vec<DnsName>),
     /// The name exists and has no such records.
     NoData,
     /// The name does not exist.
@@ -130,6 +138,17 @@ pub enum LookupFailure {
     Timeout,
     /// The resolver itself cannot be reached or does not validate: our own fault.
     Unusable,
+}
+
+/// One property of a CAA record set (RFC 8659, section 4.1).
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Caa {
+    /// An issuer that does not know the tag must not issue.
+    pub is_critical: bool,
+    /// The name of the property, in lower case.
+    pub tag: String,
+    /// What it says.
+    pub value: String,
 }
 
 /// One MX record.

@@ -18,7 +18,9 @@ pub use address::{Address, AddressError, ReversePath};
 pub use alarm::{Alarm, AlarmError};
 pub use content::{Concat, Content, ContentError, MemoryContent, SealedContent, Tail, sha256};
 pub use demands::{Demands, RequireTls};
-pub use dns::{Answer, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, Tlsa};
+pub use dns::{
+    Answer, Caa, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, Tlsa,
+};
 pub use envelope::{Account, AccountKind, Credential, Envelope, Identity, Profile, Tenant};
 pub use id::{AccountId, DeliveryKey, IdError, KeyedHash, QueueId, TenantId, VaultId, VaultKey};
 pub use name::{DnsName, NameError};

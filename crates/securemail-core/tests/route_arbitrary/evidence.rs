@@ -178,7 +178,12 @@ fn dns(port: u16, domain_is: Security, hosts_are: Security) -> BoxedStrategy<Vec
     let asked = move |question: Question| {
         let mostly = match question.kind {
             RecordKind::Mx | RecordKind::Txt => domain_is,
-            RecordKind::A | RecordKind::Aaaa | RecordKind::Cname | RecordKind::Tlsa => hosts_are,
+            RecordKind::A
+            | RecordKind::Aaaa
+            | RecordKind::Caa
+            | RecordKind::Cname
+            | RecordKind::Ns
+            | RecordKind::Tlsa => hosts_are,
         };
         answer(question.kind, mostly).prop_map(move |answer| Asked {
             question: question.clone(),
@@ -252,7 +257,7 @@ fn outcome(kind: RecordKind) -> BoxedStrategy<Outcome> {
         |to: &'static [&'static str]| select(to).prop_map(|target| Outcome::Alias(name(target)));
     let none = || prop_oneof![Just(Outcome::NoData), Just(Outcome::NxDomain)];
     match kind {
-        RecordKind::Mx | RecordKind::Cname => prop_oneof![
+        RecordKind::Caa | RecordKind::Cname | RecordKind::Mx | RecordKind::Ns => prop_oneof![
             20 => prop::collection::vec(mx(), 0..4).prop_map(Outcome::Mx),
             1 => Just(Outcome::Mx(vec![Mx { preference: 0, target: MxTarget::Null }])),
             3 => none(),

@@ -525,7 +525,9 @@ fn is_usable(answer: &Answer, kind: RecordKind) -> bool {
         Outcome::Addresses(found) => {
             matches!(kind, RecordKind::A | RecordKind::Aaaa) && !found.is_empty()
         }
+        Outcome::Caa(found) => kind == RecordKind::Caa && !found.is_empty(),
         Outcome::Mx(found) => kind == RecordKind::Mx && !found.is_empty(),
+        Outcome::NameServers(found) => kind == RecordKind::Ns && !found.is_empty(),
         Outcome::Tlsa(found) => kind == RecordKind::Tlsa && !found.is_empty(),
         Outcome::Txt(found) => kind == RecordKind::Txt && !found.is_empty(),
     };

@@ -160,7 +160,9 @@ impl World {
                 Some((zone, records)) => answer(zone, Outcome::Tlsa(records)),
                 None => answer(Zone::Secure, Outcome::NxDomain),
             },
-            RecordKind::Cname => answer(Zone::Insecure, Outcome::NoData),
+            RecordKind::Caa | RecordKind::Cname | RecordKind::Ns => {
+                answer(Zone::Insecure, Outcome::NoData)
+            }
         }
     }
 

@@ -129,9 +129,12 @@ pub(crate) enum Form {
 
 pub(crate) fn form(answer: &Answer) -> Form {
     match &answer.outcome {
-        Outcome::Addresses(_) | Outcome::Mx(_) | Outcome::Tlsa(_) | Outcome::Txt(_) => {
-            Form::Records
-        }
+        Outcome::Addresses(_)
+        | Outcome::Caa(_)
+        | Outcome::Mx(_)
+        | Outcome::NameServers(_)
+        | Outcome::Tlsa(_)
+        | Outcome::Txt(_) => Form::Records,
         Outcome::Alias(_) => Form::Alias,
         Outcome::NoData => Form::NoData,
         Outcome::NxDomain => Form::NxDomain,

@@ -7,6 +7,7 @@ use securemail_core::route::{StsMode, StsPolicy, announced_id};
 use securemail_core::tlsrpt::report_uris;
 use securemail_core::vocab::DnsName;
 
+use super::destinations;
 use super::lookup::{Found, texts};
 use super::report::{Level, advice, fail, good, unknown};
 
@@ -17,7 +18,13 @@ pub async fn policy(
     hosts: &[DnsName],
 ) -> (Level, String) {
     let texts = match meant(resolver, domain, "_mta-sts", "v=STSv1").await {
-        Ok(texts) => texts,
+        Ok(Some(texts)) => texts,
+        Ok(None) => {
+            return advice(format!(
+                "no policy for senders without DANE; serve one at https://mta-sts.{domain}/.well-known/mta-sts.txt \
+                 (RFC 8461) and publish _mta-sts.{domain} TXT \"v=STSv1; id=NUMBER;\""
+            ));
+        }
         Err(found) => return found,
     };
     if announced_id(&texts).is_none() {
@@ -51,11 +58,20 @@ pub async fn policy(
 /// Who wants reports about TLS.
 pub async fn reports(resolver: &dyn Resolver, domain: &DnsName) -> (Level, String) {
     let texts = match meant(resolver, domain, "_smtp._tls", "v=TLSRPTv1").await {
-        Ok(texts) => texts,
+        Ok(Some(texts)) => texts,
+        Ok(None) => {
+            return advice(format!(
+                "nobody tells you when mail to it fails over TLS; publish _smtp._tls.{domain} TXT \
+                 \"v=TLSRPTv1; rua=mailto:ADDRESS\""
+            ));
+        }
         Err(found) => return found,
     };
     match report_uris(&texts) {
-        Some(places) if !places.is_empty() => good(texts.join(" ")),
+        Some(places) if !places.is_empty() => {
+            let lost = destinations::of_tlsrpt(resolver, &places).await;
+            lost.unwrap_or_else(|| good(texts.join(" ")))
+        }
         _ => fail(format!(
             "_smtp._tls.{domain} asks for no report (RFC 8460, section 3); write one TXT \
              \"v=TLSRPTv1; rua=mailto:ADDRESS\""
@@ -64,13 +80,13 @@ pub async fn reports(resolver: &dyn Resolver, domain: &DnsName) -> (Level, Strin
 }
 
 /// The texts below `domain` that are meant to be of this version. Others are foreign and do not count (RFC 8461, section
-/// 3.1; RFC 8460, section 3).
+/// 3.1; RFC 8460, section 3). `None` where there is none.
 async fn meant(
     resolver: &dyn Resolver,
     domain: &DnsName,
     label: &str,
     version: &str,
-) -> Result<Vec<String>, (Level, String)> {
+) -> Result<Option<Vec<String>>, (Level, String)> {
     let name = domain
         .below(label)
         .map_err(|_| unknown("the name is too long"))?;
@@ -80,10 +96,7 @@ async fn meant(
         Found::Unknown(why) => return Err(unknown(format!("{name}: {why}"))),
     };
     texts.retain(|text| is_meant(text, version));
-    if texts.is_empty() {
-        return Err(advice(format!("{name} is not published")));
-    }
-    Ok(texts)
+    Ok((!texts.is_empty()).then_some(texts))
 }
 
 fn is_meant(text: &str, version: &str) -> bool {
@@ -105,6 +118,11 @@ mod tests {
 
     fn dns(label: &str, texts: &[&str]) -> ScriptedDns {
         let dns = ScriptedDns::default();
+        dns.mail(
+            &name("relay.example"),
+            &[&name("relay.example")],
+            Security::Secure,
+        );
         let texts = texts.iter().map(|text| (*text).to_owned()).collect();
         let owner = name("relay.example").below(label).unwrap();
         dns.put(

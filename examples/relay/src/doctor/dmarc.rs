@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use securemail_core::backend::Resolver;
 use securemail_core::vocab::DnsName;
 
-use super::lookup::{Found, texts};
+use super::destinations;
+use super::lookup::{Found, texts, upwards};
 use super::report::{Level, advice, fail, good, unknown};
 
 /// A longer name is cut to one label less than these (RFC 9989, section 4.10).
@@ -20,18 +21,21 @@ pub async fn look(
     resolver: &dyn Resolver,
     domain: &DnsName,
 ) -> Vec<(&'static str, (Level, String))> {
-    match published(resolver, domain).await {
-        Err(found) => vec![("dmarc", found)],
-        Ok(Published { owner, record }) if owner == *domain => {
-            let policy = judge(&record, &["p"]);
-            vec![("dmarc", good(record)), ("dmarc_policy", policy)]
-        }
-        Ok(Published { owner, record }) => {
-            let policy = judge(&record, &["sp", "p"]);
-            let found = good(format!("{owner} speaks for it: {record}"));
-            vec![("dmarc", found), ("dmarc_policy", policy)]
-        }
+    let (owner, record) = match published(resolver, domain).await {
+        Err(found) => return vec![("dmarc", found)],
+        Ok(Published { owner, record }) => (owner, record),
+    };
+    let (found, policy) = if owner == *domain {
+        (good(record.clone()), judge(&record, &["p"]))
+    } else {
+        let found = good(format!("{owner} speaks for it: {record}"));
+        (found, judge(&record, &["sp", "p"]))
+    };
+    let mut found = vec![("dmarc", found), ("dmarc_policy", policy)];
+    if let Some(reports) = destinations::of_dmarc(resolver, &owner, &tags(&record)).await {
+        found.push(("dmarc_reports", reports));
     }
+    found
 }
 
 /// A record, and whose it is.
@@ -49,6 +53,18 @@ async fn published(
         let owner = domain.clone();
         return Ok(Published { owner, record });
     }
+    walk(resolver, domain).await?.ok_or_else(|| {
+        fail(format!(
+            "no DMARC record; publish _dmarc.{domain} TXT \"v=DMARC1; p=reject; rua=mailto:ADDRESS\""
+        ))
+    })
+}
+
+/// The record above a domain that speaks for it (RFC 9989, section 4.10).
+async fn walk(
+    resolver: &dyn Resolver,
+    domain: &DnsName,
+) -> Result<Option<Published>, (Level, String)> {
     // Of the records above, that with the fewest labels counts, which is the last one.
     let mut last: Option<Published> = None;
     for owner in above(domain) {
@@ -62,28 +78,43 @@ async fn published(
             Some("y") => {
                 let labels = found.owner.labels().count() + 1;
                 let below = last.filter(|last| last.owner.labels().count() == labels);
-                return Ok(below.unwrap_or(found));
+                return Ok(Some(below.unwrap_or(found)));
             }
-            Some("n") => return Ok(found),
+            Some("n") => return Ok(Some(found)),
             _ => last = Some(found),
         }
     }
-    last.ok_or_else(|| {
-        fail(format!(
-            "no DMARC record; publish _dmarc.{domain} TXT \"v=DMARC1; p=reject; rua=mailto:ADDRESS\""
-        ))
-    })
+    Ok(last)
 }
 
 /// The names above `domain` that are asked, the longest first.
 fn above(domain: &DnsName) -> Vec<DnsName> {
-    let labels: Vec<&str> = domain.labels().collect();
-    let longest = labels.len().min(LABELS_MAX).saturating_sub(1);
-    (1..=longest)
-        .rev()
-        .filter_map(|count| labels.get(labels.len() - count..))
-        .filter_map(|labels| DnsName::parse(&labels.join(".")).ok())
-        .collect()
+    let mut names = upwards(domain);
+    let asked = names.len().min(LABELS_MAX).saturating_sub(1);
+    names.drain(..names.len() - asked);
+    names
+}
+
+/// The Organizational Domain of a name (RFC 9989, section 4.10.2); the name itself where nothing is published above.
+pub async fn organization(resolver: &dyn Resolver, domain: &DnsName) -> Result<DnsName, String> {
+    let why = |(_, why): (Level, String)| why;
+    let own = record_of(resolver, domain).await.map_err(why)?;
+    let own = own.map(|record| tags(&record).remove("psd").unwrap_or_default());
+    if own.is_some_and(|psd| psd == "n" || psd == "y") {
+        return Ok(domain.clone());
+    }
+    let found = walk(resolver, domain).await.map_err(why)?;
+    let Some(Published { owner, record }) = found else {
+        return Ok(domain.clone());
+    };
+    if tags(&record).get("psd").is_none_or(|psd| psd != "y") {
+        return Ok(owner);
+    }
+    // One label below the public suffix.
+    let labels = owner.labels().count() + 1;
+    let below = upwards(domain).into_iter();
+    let mut below = below.filter(|name| name.labels().count() == labels);
+    Ok(below.next().unwrap_or_else(|| domain.clone()))
 }
 
 /// The record that stands at a domain itself.
@@ -108,7 +139,7 @@ async fn record_of(
     }
 }
 
-fn is_dmarc(text: &str) -> bool {
+pub fn is_dmarc(text: &str) -> bool {
     text.split(';').next().is_some_and(|first| {
         first
             .split_once('=')
@@ -189,6 +220,23 @@ mod tests {
             dns.put(&owner, RecordKind::Txt, texts, Security::Secure);
         }
         dns
+    }
+
+    #[tokio::test]
+    async fn an_organization_is_found_from_below_and_ends_at_a_public_suffix() {
+        let organization = async |records: &[(&str, &str)]| {
+            let found = organization(&dns(records), &name("mail.care.example.org")).await;
+            found.unwrap().to_string()
+        };
+        assert_eq!(organization(&[]).await, "mail.care.example.org");
+        let top = ("example.org", "v=DMARC1; p=reject");
+        assert_eq!(organization(&[top]).await, "example.org");
+        let own = ("mail.care.example.org", "v=DMARC1; p=reject");
+        assert_eq!(organization(&[own, top]).await, "example.org");
+        let alone = ("mail.care.example.org", "v=DMARC1; p=reject; psd=n");
+        assert_eq!(organization(&[alone, top]).await, "mail.care.example.org");
+        let suffix = ("org", "v=DMARC1; p=none; psd=y");
+        assert_eq!(organization(&[suffix]).await, "example.org");
     }
 
     const BOTH: [Level; 2] = [Level::Good, Level::Good];

@@ -4,26 +4,46 @@ use securemail_core::backend::Resolver;
 use securemail_core::dkim::LocalDkimKey;
 use securemail_core::vocab::DnsName;
 
-use super::lookup::{Found, exchangers, texts};
+use super::lookup::{Found, exchangers, exists, texts};
 use super::report::{Level, Report, advice, fail, good, unknown};
-use super::{dmarc, spf};
+use super::{caa, dmarc, spf, unused};
 
 /// Looks at a domain that we send for, with the keys that sign for it.
-pub async fn look(
-    resolver: &dyn Resolver,
-    domain: &DnsName,
-    keys: &[&LocalDkimKey],
-    report: &mut Report,
-) {
-    report.add(domain, "dnssec", signed(resolver, domain).await);
-    for (check, found) in spf::look(resolver, domain).await {
-        report.add(domain, check, found);
-    }
-    for (check, found) in dmarc::look(resolver, domain).await {
+pub async fn look(resolver: &dyn Resolver, domain: &DnsName, keys: &[&LocalDkimKey]) -> Report {
+    let (signed, answers, spf, dmarc, parent, mail_caa) = tokio::join!(
+        signed(resolver, domain),
+        unused::of_sender(resolver, domain),
+        spf::look(resolver, domain),
+        dmarc::look(resolver, domain),
+        above_keys(resolver, domain),
+        caa::of_mail(resolver, domain),
+    );
+    let mut report = Report::default();
+    report.add(domain, "dnssec", signed);
+    report.add(domain, "null_mx", answers);
+    for (check, found) in spf.into_iter().chain(dmarc) {
         report.add(domain, check, found);
     }
     for key in keys {
         report.add(domain, "dkim", published(resolver, key).await);
+    }
+    if let Some(found) = parent {
+        report.add(domain, "dkim", found);
+    }
+    report.add(domain, "mail_caa", mail_caa);
+    report
+}
+
+/// What is wrong where the name above all keys is said not to exist. RFC 8020: below such a name there is nothing, and
+/// resolvers that know that ask no further.
+async fn above_keys(resolver: &dyn Resolver, domain: &DnsName) -> Option<(Level, String)> {
+    let name = domain.below("_domainkey").ok()?;
+    match exists(resolver, &name).await {
+        Ok(true) => None,
+        Ok(false) => Some(fail(format!(
+            "the DNS says that {name} does not exist, so nobody looks for keys below it"
+        ))),
+        Err(why) => Some(unknown(format!("{name}: {why}"))),
     }
 }
 
@@ -73,7 +93,26 @@ fn public_half(record: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
+    use securemail_testkit::scripted::ScriptedDns;
+
     use super::*;
+
+    #[tokio::test]
+    async fn keys_below_a_name_that_is_denied_are_not_looked_for() {
+        let dns = ScriptedDns::default();
+        let domain = DnsName::parse("example.org").unwrap();
+        let name = domain.below("_domainkey").unwrap();
+        let level = async |dns: &ScriptedDns| {
+            let found = above_keys(dns, &domain).await;
+            found.map(|(level, _)| level)
+        };
+        assert_eq!(level(&dns).await, Some(Level::Fail));
+        dns.put(&name, RecordKind::Txt, Outcome::NoData, Security::Secure);
+        assert_eq!(level(&dns).await, None);
+        dns.fail(&name, RecordKind::Txt, LookupFailure::Timeout);
+        assert_eq!(level(&dns).await, Some(Level::Unknown));
+    }
 
     #[test]
     fn a_key_is_compared_without_its_blanks_and_with_its_case() {

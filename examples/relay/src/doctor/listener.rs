@@ -19,12 +19,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::hello::{Refusal, WEAK_CIPHERS, client_hello, read_answer};
+use super::choices;
+use super::hello::{Offer, Reply, read_reply};
 use super::report::{Level, Report, advice, fail, good, unknown};
 use crate::system::SystemClock;
 
 /// For each step of a session with ourselves.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// For an answer that nothing depends on.
+pub const SILENCE: Duration = Duration::from_secs(3);
 /// Longer lines and greetings are not ours.
 const LINE_OCTETS_MAX: u64 = 1024;
 const GREETING_LINES_MAX: usize = 64;
@@ -51,9 +54,26 @@ pub struct Target {
     pub needs_trust: bool,
 }
 
+impl Target {
+    /// Something that it answers.
+    pub fn word(&self) -> &'static [u8] {
+        if self.begins == Begins::AtOnce && self.name == "web" {
+            b"GET / HTTP/1.0\r\n\r\n"
+        } else {
+            b"NOOP\r\n"
+        }
+    }
+}
+
 /// Looks at one listener.
-pub async fn look(target: &Target, roots: &Arc<RootCertStore>, report: &mut Report) {
+pub async fn look(target: &Target, roots: &Arc<RootCertStore>) -> Report {
+    let mut report = Report::default();
     let subject = format!("{} {}", target.name, target.address);
+    if let Err(error) = until_tls(target).await {
+        let text = format!("no TLS session: {error}; is the relay running?");
+        report.add(&subject, "starttls", unknown(text));
+        return report;
+    }
     match handshake(target).await {
         Ok(seen) => {
             for (check, found) in judge(target, &seen, roots) {
@@ -61,17 +81,14 @@ pub async fn look(target: &Target, roots: &Arc<RootCertStore>, report: &mut Repo
             }
         }
         Err(error) => {
-            let text = format!("no TLS session: {error}; is the relay running?");
+            let text = format!("no TLS session: {error}");
             report.add(&subject, "starttls", unknown(text));
         }
     }
-    for (check, version, what) in [
-        ("tls_old", [3, 2], "TLS 1.1"),
-        ("tls_ciphers", [3, 3], "weak ciphers"),
-    ] {
-        let hello = client_hello(version, WEAK_CIPHERS);
-        report.add(&subject, check, refuses(target, &hello, what).await);
+    for (check, found) in choices::look(target).await {
+        report.add(&subject, check, found);
     }
+    report
 }
 
 fn judge(
@@ -110,14 +127,11 @@ async fn handshake(target: &Target) -> io::Result<Seen> {
     let session = connector.connect(target.host.clone(), stream);
     let mut session = timeout(PATIENCE, session).await??;
     // Tickets come after the handshake; a word makes the server speak.
-    if target.begins == Begins::AtOnce && target.name == "web" {
-        session.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
-    } else {
-        session.write_all(b"NOOP\r\n").await?;
-    }
+    session.write_all(target.word()).await?;
     session.flush().await?;
     let mut octet = [0; 1];
-    drop(timeout(PATIENCE, session.read(&mut octet)).await?);
+    // Whoever says nothing has a session all the same.
+    let _silence = timeout(SILENCE, session.read(&mut octet)).await;
     let again = ClientConnection::new(config, target.host.clone()).map_err(io::Error::other)?;
     Ok(facts(session.get_ref().1, again))
 }
@@ -187,24 +201,22 @@ fn judge_trust(target: &Target, seen: &Seen, roots: &Arc<RootCertStore>) -> (Lev
     }
 }
 
-/// Whether a handshake that nobody should want is refused.
-async fn refuses(target: &Target, hello: &[u8], what: &str) -> (Level, String) {
+/// Makes an offer on a connection of its own; what the server answers, or why that is not known.
+pub async fn offer(target: &Target, offer: &Offer<'_>) -> Result<Reply, String> {
     let answered = async {
         let mut stream = until_tls(target).await?;
-        stream.write_all(hello).await?;
+        stream.write_all(&offer.record()).await?;
         stream.flush().await?;
-        read_answer(&mut stream).await
+        read_reply(&mut stream).await
     };
     match timeout(PATIENCE, answered).await {
-        Ok(Ok(Refusal::Refused)) => good(format!("{what} refused")),
-        Ok(Ok(Refusal::Accepted)) => fail(format!("{what} accepted")),
-        Ok(Err(error)) => unknown(format!("{what}: {error}")),
-        Err(_) => unknown(format!("{what}: no answer")),
+        Ok(answered) => answered.map_err(|error: io::Error| error.to_string()),
+        Err(_) => Err("no answer".to_owned()),
     }
 }
 
 /// A connection on which TLS may begin now.
-async fn until_tls(target: &Target) -> io::Result<BufStream<TcpStream>> {
+pub async fn until_tls(target: &Target) -> io::Result<BufStream<TcpStream>> {
     let stream = timeout(PATIENCE, TcpStream::connect(reachable(target.address))).await??;
     let mut stream = BufStream::new(stream);
     if target.begins == Begins::AtOnce {
@@ -224,7 +236,7 @@ async fn until_tls(target: &Target) -> io::Result<BufStream<TcpStream>> {
 }
 
 /// A listener on every address is reached on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub fn reachable(address: SocketAddr) -> SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {
         let loopback = match address.ip() {
@@ -270,7 +282,7 @@ fn config() -> Result<ClientConfig, Error> {
 
 /// Accepts whatever we show ourselves, so that it can be looked at. Nothing is sent over such a session.
 #[derive(Debug)]
-struct AnyCertificate(CryptoProvider);
+pub struct AnyCertificate(pub CryptoProvider);
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use securemail_core::backend::Resolver;
 use securemail_core::vocab::{
-    Answer, DnsName, LookupFailure, Mx, Outcome, Question, RecordKind, Security, Tlsa,
+    Answer, Caa, DnsName, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security,
+    Tlsa,
 };
 
 /// Aliases followed at most.
@@ -65,6 +66,68 @@ pub async fn tlsa(resolver: &dyn Resolver, host: &DnsName, port: u16) -> Found<V
         _ => None,
     };
     read(resolver, &name, RecordKind::Tlsa, take).await
+}
+
+/// The properties that say who may issue certificates for exactly this name.
+pub async fn caa(resolver: &dyn Resolver, name: &DnsName) -> Found<Vec<Caa>> {
+    let take = |outcome| match outcome {
+        Outcome::Caa(properties) => Some(properties),
+        _ => None,
+    };
+    read(resolver, name, RecordKind::Caa, take).await
+}
+
+/// The name servers of the zone that begins at this name. An alias begins no zone (RFC 2181, section 10.3).
+pub async fn name_servers(resolver: &dyn Resolver, name: &DnsName) -> Found<Vec<DnsName>> {
+    let question = Question::new(name.clone(), RecordKind::Ns);
+    let answer = resolver.resolve(&question).await;
+    let is_proved = answer.security == Security::Secure;
+    match answer.outcome {
+        Outcome::NameServers(servers) => Found::Records(servers, is_proved),
+        Outcome::Failed(failure) => Found::Unknown(in_words(failure).to_owned()),
+        _ => Found::Absent(is_proved),
+    }
+}
+
+/// Whether there is anything at or below this name.
+pub async fn exists(resolver: &dyn Resolver, name: &DnsName) -> Result<bool, String> {
+    let question = Question::new(name.clone(), RecordKind::Txt);
+    match resolver.resolve(&question).await.outcome {
+        Outcome::NxDomain => Ok(false),
+        Outcome::Failed(failure) => Err(in_words(failure).to_owned()),
+        _ => Ok(true),
+    }
+}
+
+/// Why mail to a domain would find no host, if so. No failure of the DNS says that.
+pub async fn takes_no_mail(resolver: &dyn Resolver, domain: &DnsName) -> Option<&'static str> {
+    match exchangers(resolver, domain).await {
+        Found::Records(records, _) => {
+            let is_null = |one: &Mx| one.target == MxTarget::Null;
+            return records
+                .iter()
+                .any(is_null)
+                .then_some("its MX record says that it takes no mail");
+        }
+        Found::Unknown(_) => return None,
+        Found::Absent(_) => {}
+    }
+    // Without MX records the name itself is the host (RFC 5321, section 5.1).
+    for kind in [RecordKind::A, RecordKind::Aaaa] {
+        if !matches!(addresses(resolver, domain, kind).await, Found::Absent(_)) {
+            return None;
+        }
+    }
+    Some("it has neither MX records nor an address")
+}
+
+/// A name and those above it, the longest first, down to one label.
+pub fn upwards(name: &DnsName) -> Vec<DnsName> {
+    let labels: Vec<&str> = name.labels().collect();
+    (0..labels.len())
+        .filter_map(|skipped| labels.get(skipped..))
+        .filter_map(|labels| DnsName::parse(&labels.join(".")).ok())
+        .collect()
 }
 
 async fn read<T>(

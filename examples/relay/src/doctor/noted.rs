@@ -14,14 +14,16 @@ use crate::system::SystemClock;
 use crate::tls_reports::reported_domains;
 
 /// Looks into the store that the relay keeps.
-pub async fn look(settings: &Settings, report: &mut Report) {
+pub async fn look(settings: &Settings) -> Report {
+    let mut report = Report::default();
     let looked = async {
-        look_at_alarms(settings, report).await?;
-        look_at_reports(settings, report).await
+        look_at_alarms(settings, &mut report).await?;
+        look_at_reports(settings, &mut report).await
     };
     if let Err(error) = looked.await {
         report.add(&"store", "store", unknown(in_full(&*error)));
     }
+    report
 }
 
 /// What lasts is wrong; what is over can be read in the events.

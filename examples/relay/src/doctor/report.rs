@@ -52,7 +52,7 @@ impl fmt::Display for Finding {
             subject,
             text,
         } = self;
-        write!(f, "{level:<8}{check:<15} {subject}: {text}")
+        write!(f, "{level:<8}{check:<23}{subject}: {text}")
     }
 }
 
@@ -78,6 +78,11 @@ impl Report {
             subject: subject.to_string(),
             text: text.replace(is_bad, " "),
         });
+    }
+
+    /// Adds what another one found.
+    pub fn append(&mut self, mut other: Self) {
+        self.findings.append(&mut other.findings);
     }
 
     /// 0 where all is good or could only be better, 3 where something could not be found out, 1 where

@@ -3,15 +3,20 @@
 //! A host that publishes TLSA records and shows another key gets no mail from senders that keep to DANE. So a new
 //! certificate is refused until a record for it is visible.
 
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
-use securemail_core::backend::Resolver;
-use securemail_core::route::{associated, public_key, usable};
+use securemail_core::backend::{Clock as _, Resolver};
+use securemail_core::route::{
+    Authentication, Authority, Hop, PeerFailure, Trust, associated, authenticate, public_key,
+    usable,
+};
 use securemail_core::vocab::{DnsName, Tlsa};
 use sha2::{Digest, Sha256};
 
 use super::lookup::{Found, tlsa};
 use super::report::{Level, advice, fail, good, unknown};
 use crate::settings::{Settings, SettingsError};
+use crate::system::SystemClock;
 use crate::tls::Certificate;
 
 /// Where MX records point at, always (RFC 5321, section 2.3.5).
@@ -23,8 +28,10 @@ pub struct Rollover {
     published: Found<Vec<Tlsa>>,
     /// Of the records, how many senders use: of several digests of one key only the strongest (RFC 7671, section 9).
     usable: usize,
-    /// Of these, how many fit.
+    /// Of these, how many are of our certificates.
     matching: usize,
+    /// Why senders would not believe us all the same, where that is so.
+    doubt: Option<PeerFailure>,
     /// The record that would fit.
     line: String,
 }
@@ -43,6 +50,7 @@ pub async fn look(
     };
     let chain: Vec<&[u8]> = certificate.chain.iter().map(AsRef::as_ref).collect();
     Rollover {
+        doubt: doubt(host, usable.clone(), &certificate.chain),
         published,
         usable: usable.len(),
         matching: usable.iter().filter(|one| associated(one, &chain)).count(),
@@ -55,7 +63,7 @@ impl Rollover {
     /// nobody, and hold nothing (RFC 7672, section 2.2).
     pub const fn shuts_out(&self) -> bool {
         let is_signed = matches!(&self.published, Found::Records(_, true));
-        is_signed && self.usable > 0 && self.matching == 0
+        is_signed && self.usable > 0 && self.doubt.is_some()
     }
 
     /// The checks, and what each found.
@@ -76,13 +84,21 @@ impl Rollover {
             )],
             Found::Absent(true) => vec![(
                 "dane_exists",
-                fail(format!("no TLSA record; publish {line}")),
+                fail(format!(
+                    "no TLSA record, and that is proved; publish {line}"
+                )),
             )],
             Found::Absent(false) => vec![(
                 "dane_exists",
                 fail("no TLSA record, and the zone is not signed"),
             )],
-            Found::Unknown(why) => vec![("dane_exists", unknown(why.clone()))],
+            // RFC 7672, section 2.2: what cannot be read is not absent.
+            Found::Unknown(why) => vec![(
+                "dane_exists",
+                unknown(format!(
+                    "{why}; senders with DANE hold their mail while that is so"
+                )),
+            )],
         }
     }
 }
@@ -97,7 +113,12 @@ impl Rollover {
             (_, 0) => fail(format!(
                 "no record fits our certificate; senders with DANE hold their mail. Publish {line}"
             )),
-            (_, _) => good("a record fits our certificate"),
+            (_, _) => match &self.doubt {
+                None => good("a record fits our certificate"),
+                Some(why) => fail(format!(
+                    "a record fits, and senders with DANE hold their mail all the same: {why}. Publish {line}"
+                )),
+            },
         }
     }
 
@@ -108,6 +129,29 @@ impl Rollover {
             advice("only one key is published; publish the next one's record before it is used")
         }
     }
+}
+
+/// Why a sender that keeps to DANE would not believe these certificates. A record of usage 2 is of an issuer; then
+/// the chain must lead there, be valid now, and bear the name (RFC 7672, section 3.2.2).
+fn doubt(host: &DnsName, records: Vec<Tlsa>, chain: &[CertificateDer<'_>]) -> Option<PeerFailure> {
+    let hop = Hop {
+        domain: host.clone(),
+        host: host.clone(),
+        addresses: Vec::new(),
+        port: SMTP_PORT,
+        sni: host.clone(),
+        authenticate: Authentication::Dane {
+            records,
+            names: vec![host.clone()],
+        },
+        authority: Authority::Dnssec,
+        must_name_domain: false,
+    };
+    let trust = Trust {
+        roots: Vec::new(),
+        algorithms: default_provider().signature_verification_algorithms.all,
+    };
+    authenticate(&hop, chain, SystemClock.now(), &trust).err()
 }
 
 /// The 3 1 1 record that fits a certificate: it outlives renewals that keep the key (RFC 7671, section 5.1).
@@ -160,6 +204,37 @@ mod tests {
     use sha2::Sha512;
 
     use super::*;
+
+    /// An issuer is named, and what it issued bears another name (RFC 7672, section 3.2.2): no sender believes it.
+    #[tokio::test]
+    async fn a_record_of_the_issuer_needs_our_name_in_the_certificate() {
+        let host = DnsName::parse("relay.example").unwrap();
+        for (named, level) in [
+            ("relay.example", Level::Good),
+            ("other.example", Level::Fail),
+        ] {
+            let ca = TestCa::new().unwrap();
+            let issued = ca.issue(&[named]).unwrap();
+            let certificate = Certificate {
+                chain: vec![issued.leaf_der.clone().into(), ca.root_der()],
+                key: PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap(),
+            };
+            let key = public_key(&ca.root_der()).unwrap();
+            let record = Tlsa {
+                usage: 2,
+                ..record(3, 1, &Sha256::digest(key))
+            };
+            let dns = ScriptedDns::default();
+            let owner = host.below("_25._tcp").unwrap();
+            let records = Outcome::Tlsa(vec![record]);
+            dns.put(&owner, RecordKind::Tlsa, records, Security::Secure);
+            let state = look(&dns, &host, SMTP_PORT, &certificate).await;
+            let found = state.judge();
+            let (check, (found, text)) = &found[1];
+            assert_eq!((*check, *found), ("dane_valid", level), "{text}");
+            assert_eq!(state.shuts_out(), level == Level::Fail);
+        }
+    }
 
     /// What is found, and whether it shuts out, where `publish` makes records from our key.
     async fn judged(publish: impl Fn(&[u8]) -> Vec<Tlsa>) -> (Vec<(&'static str, Level)>, bool) {

@@ -1,13 +1,19 @@
 //! SPF of our own domains (RFC 7208): one record, an end that refuses, and not too many lookups.
 
 use securemail_core::backend::Resolver;
-use securemail_core::vocab::DnsName;
+use securemail_core::vocab::{DnsName, RecordKind};
 
-use super::lookup::{Found, texts};
+use super::lookup::{Found, addresses, exchangers, texts};
 use super::report::{Level, advice, fail, good, unknown};
+use super::spf_terms::{Asking, Terms};
 
 /// Terms that need DNS, at most (RFC 7208, section 4.6.4).
 const LOOKUPS_MAX: usize = 10;
+
+/// Lookups that find nothing, at most (RFC 7208, section 4.6.4).
+const VOID_MAX: usize = 2;
+/// Hosts behind one `mx`, at most (RFC 7208, section 4.6.4).
+const EXCHANGERS_MAX: usize = 10;
 
 /// What is found for `domain`, by check.
 pub async fn look(
@@ -18,15 +24,49 @@ pub async fn look(
         Ok(record) => record,
         Err(found) => return vec![("spf", found)],
     };
+    if let Some(term) = Terms::read(&record).bad {
+        return vec![("spf", no_term(term))];
+    }
+    let mut policy = judge_end(resolver, record.clone()).await;
+    let walk = Walk::of(resolver, domain.clone(), record.clone()).await;
+    if let (
+        Level::Good,
+        Ok(Walk {
+            opens: Some(why), ..
+        }),
+    ) = (policy.0, &walk)
+    {
+        policy = fail(format!("{why} allows every host of the Internet"));
+    }
+    let lookups = match walk {
+        Ok(walk) => walk.judge(),
+        Err(found) => found,
+    };
     vec![
-        ("spf", good(record.clone())),
-        ("spf_policy", judge_end(resolver, record.clone()).await),
-        ("spf_lookups", judge_lookups(resolver, record).await),
+        ("spf", good(record)),
+        ("spf_policy", policy),
+        ("spf_lookups", lookups),
     ]
 }
 
+/// RFC 7208, section 4.6: an error of syntax anywhere spoils the whole record.
+fn no_term(term: &str) -> (Level, String) {
+    fail(format!(
+        "\"{term}\" is no term of SPF; receivers then use none of the record"
+    ))
+}
+
+/// Whether a record allows nobody at all.
+pub fn refuses_all(record: &str) -> bool {
+    let terms = Terms::read(record);
+    terms.bad.is_none() && terms.names_nobody && terms.all == Some('-')
+}
+
 /// The one record of a domain.
-async fn record_of(resolver: &dyn Resolver, domain: &DnsName) -> Result<String, (Level, String)> {
+pub async fn record_of(
+    resolver: &dyn Resolver,
+    domain: &DnsName,
+) -> Result<String, (Level, String)> {
     let texts = match texts(resolver, domain).await {
         Found::Records(texts, _) => texts,
         Found::Absent(_) => Vec::new(),
@@ -51,57 +91,14 @@ fn is_spf(text: &str) -> bool {
         .is_some_and(|version| version.eq_ignore_ascii_case("v=spf1"))
 }
 
-/// What counts of a record. Names of terms have no case (RFC 7208, section 4.6.1).
-#[derive(Debug, Default, Eq, PartialEq)]
-struct Terms<'a> {
-    /// What must be looked up: terms before `all`, which nothing after it is reached from (section 5.1).
-    asking: Vec<Asking<'a>>,
-    /// The qualifier of `all`.
-    all: Option<char>,
-    /// Where the record goes on; counts only without `all` (section 6.1).
-    redirect: Option<&'a str>,
-}
-
-/// A term that needs DNS.
-#[derive(Debug, Eq, PartialEq)]
-enum Asking<'a> {
-    /// The record of this name is used as well.
-    Include(&'a str),
-    /// Addresses, hosts, or whether there is anything.
-    Other,
-}
-
-impl<'a> Terms<'a> {
-    fn read(record: &'a str) -> Self {
-        let mut terms = Self::default();
-        for term in record.split_ascii_whitespace().skip(1) {
-            let mut signs = term.chars();
-            let (qualifier, rest) = match signs.next() {
-                Some(sign @ ('+' | '-' | '~' | '?')) => (sign, signs.as_str()),
-                _ => ('+', term),
-            };
-            let (name, value) = rest.split_once([':', '=', '/']).unwrap_or((rest, ""));
-            let is_reached = terms.all.is_none();
-            match name.to_ascii_lowercase().as_str() {
-                "all" => terms.all = terms.all.or(Some(qualifier)),
-                "redirect" => terms.redirect = terms.redirect.or(Some(value)),
-                "include" if is_reached => terms.asking.push(Asking::Include(value)),
-                "a" | "mx" | "ptr" | "exists" if is_reached => terms.asking.push(Asking::Other),
-                _ => {}
-            }
-        }
-        if terms.all.is_some() {
-            terms.redirect = None;
-        }
-        terms
-    }
-}
-
 /// What the record says of hosts that it does not name; a redirect is followed, as its target takes the place of
 /// the record (RFC 7208, section 6.1).
 async fn judge_end(resolver: &dyn Resolver, mut record: String) -> (Level, String) {
     for _ in 0..=LOOKUPS_MAX {
         let terms = Terms::read(&record);
+        if let Some(term) = terms.bad {
+            return no_term(term);
+        }
         if let Some(qualifier) = terms.all {
             return judge_all(qualifier);
         }
@@ -138,44 +135,193 @@ fn in_the_dark(term: &str, name: &str) -> (Level, String) {
     }
 }
 
-/// Counts the terms that need DNS, through includes and redirects. Receivers count each time that one is reached, and
-/// so a circle ends at the limit as well.
-async fn judge_lookups(resolver: &dyn Resolver, record: String) -> (Level, String) {
-    let mut waiting = vec![record];
-    let mut count = 0;
-    while let Some(record) = waiting.pop() {
-        let terms = Terms::read(&record);
-        let redirect = terms.redirect.map(|name| ("redirect", name));
-        let asking = terms.asking.iter().map(|asking| match asking {
-            Asking::Include(name) => Some(("include", *name)),
-            Asking::Other => None,
-        });
-        for next in asking.chain(redirect.map(Some)) {
-            count += 1;
-            if count > LOOKUPS_MAX {
-                return fail(format!(
-                    "more than {LOOKUPS_MAX} terms need a lookup; receivers then use none of them"
-                ));
+/// What receivers do with a record, whoever sends.
+#[derive(Debug, Default)]
+struct Walk {
+    /// Terms that need DNS. Receivers count each time that one is reached, so a circle ends at the limit as well.
+    count: usize,
+    /// Names that were asked for in vain.
+    void: Vec<DnsName>,
+    /// A term that allows everybody.
+    opens: Option<String>,
+    /// Whether `ptr` is used.
+    points: bool,
+}
+
+/// A record that is reached.
+struct Reached {
+    owner: DnsName,
+    record: String,
+    /// Whether its pass is the pass of the whole.
+    counts: bool,
+}
+
+impl Walk {
+    async fn of(
+        resolver: &dyn Resolver,
+        owner: DnsName,
+        record: String,
+    ) -> Result<Self, (Level, String)> {
+        let mut walk = Self::default();
+        let mut waiting = vec![Reached {
+            owner,
+            record,
+            counts: true,
+        }];
+        while let Some(reached) = waiting.pop() {
+            let terms = Terms::read(&reached.record);
+            if let Some(term) = terms.bad {
+                let (level, text) = no_term(term);
+                return Err((level, format!("{}: {text}", reached.owner)));
             }
-            let Some((term, text)) = next else { continue };
-            let name = match DnsName::parse(text) {
-                Ok(name) => name,
-                // What is behind a macro cannot be counted.
-                Err(_) if text.contains('%') => continue,
-                Err(_) => return in_the_dark(term, text),
-            };
-            match record_of(resolver, &name).await {
-                Ok(record) => waiting.push(record),
-                Err((level, why)) => return (level, format!("{term} {name}: {why}")),
+            if reached.counts && (terms.opens || terms.all == Some('+')) {
+                walk.opens.get_or_insert(reached.owner.to_string());
+            }
+            for asking in &terms.asking {
+                waiting.extend(walk.ask(resolver, &reached, asking).await?);
+            }
+            if let Some(target) = terms.redirect {
+                let next = walk.follow(resolver, "redirect", target).await?;
+                waiting.extend(next.map(|next| next.counting(reached.counts)));
             }
         }
+        Ok(walk)
     }
-    match count {
-        LOOKUPS_MAX => advice(format!(
-            "{count} terms need a lookup: the most that is allowed"
-        )),
-        _ => good(format!("{count} of at most {LOOKUPS_MAX}")),
+
+    /// One term; the record that it leads to.
+    async fn ask(
+        &mut self,
+        resolver: &dyn Resolver,
+        reached: &Reached,
+        asking: &Asking<'_>,
+    ) -> Result<Option<Reached>, (Level, String)> {
+        let named = |name: Option<&str>| match name {
+            None => Some(reached.owner.clone()),
+            // A name that is made from each mail is not known.
+            Some(name) => DnsName::parse(name).ok(),
+        };
+        match asking {
+            Asking::Include(sign, name) => {
+                let next = self.follow(resolver, "include", name).await?;
+                return Ok(next.map(|next| next.counting(reached.counts && *sign == '+')));
+            }
+            Asking::Addresses(name) => {
+                self.step()?;
+                if let Some(name) = named(*name)
+                    && has_no_address(resolver, &name).await
+                {
+                    self.void.push(name);
+                }
+            }
+            Asking::Exchangers(name) => {
+                self.step()?;
+                if let Some(name) = named(*name) {
+                    self.exchangers(resolver, name).await?;
+                }
+            }
+            Asking::Pointers => {
+                self.step()?;
+                self.points = true;
+            }
+        }
+        Ok(None)
     }
+
+    /// One more term that needs DNS.
+    fn step(&mut self) -> Result<(), (Level, String)> {
+        self.count += 1;
+        if self.count > LOOKUPS_MAX {
+            return Err(fail(format!(
+                "more than {LOOKUPS_MAX} terms need a lookup; receivers then use none of them"
+            )));
+        }
+        Ok(())
+    }
+
+    async fn follow(
+        &mut self,
+        resolver: &dyn Resolver,
+        term: &str,
+        text: &str,
+    ) -> Result<Option<Reached>, (Level, String)> {
+        self.step()?;
+        let owner = match DnsName::parse(text) {
+            Ok(owner) => owner,
+            // What is behind a macro cannot be counted.
+            Err(_) if text.contains('%') => return Ok(None),
+            Err(_) => return Err(in_the_dark(term, text)),
+        };
+        match record_of(resolver, &owner).await {
+            Ok(record) => Ok(Some(Reached {
+                owner,
+                record,
+                counts: false,
+            })),
+            Err((level, why)) => Err((level, format!("{term} {owner}: {why}"))),
+        }
+    }
+
+    async fn exchangers(
+        &mut self,
+        resolver: &dyn Resolver,
+        name: DnsName,
+    ) -> Result<(), (Level, String)> {
+        match exchangers(resolver, &name).await {
+            Found::Records(records, _) if records.len() > EXCHANGERS_MAX => Err(fail(format!(
+                "mx: {name} has more than {EXCHANGERS_MAX} MX records; receivers then use none of the terms"
+            ))),
+            Found::Absent(_) => {
+                self.void.push(name);
+                Ok(())
+            }
+            Found::Records(..) | Found::Unknown(_) => Ok(()),
+        }
+    }
+
+    fn judge(&self) -> (Level, String) {
+        let Self { count, void, .. } = self;
+        let nothing: Vec<&str> = void.iter().map(DnsName::as_str).collect();
+        match void.len() {
+            0 => {}
+            1..=VOID_MAX => {
+                return advice(format!(
+                    "nothing is found for {}; take it out",
+                    nothing.join(", ")
+                ));
+            }
+            _ => {
+                return fail(format!(
+                    "nothing is found for {}; after {VOID_MAX} such names receivers use none of the terms",
+                    nothing.join(", ")
+                ));
+            }
+        }
+        if *count == LOOKUPS_MAX {
+            return advice(format!(
+                "{count} terms need a lookup: the most that is allowed"
+            ));
+        }
+        if self.points {
+            // RFC 7208, section 5.5.
+            return advice("ptr is slow and not to be used; name the addresses");
+        }
+        good(format!("{count} of at most {LOOKUPS_MAX}"))
+    }
+}
+
+impl Reached {
+    fn counting(self, counts: bool) -> Self {
+        Self { counts, ..self }
+    }
+}
+
+async fn has_no_address(resolver: &dyn Resolver, name: &DnsName) -> bool {
+    for kind in [RecordKind::A, RecordKind::Aaaa] {
+        if !matches!(addresses(resolver, name, kind).await, Found::Absent(_)) {
+            return false;
+        }
+    }
+    true
 }
 
 #[cfg(test)]

@@ -15,6 +15,14 @@ fn dns(records: &[(&str, &str)]) -> ScriptedDns {
         let texts = Outcome::Txt(vec![(*text).to_owned()]);
         dns.put(&name(owner), RecordKind::Txt, texts, Security::Secure);
     }
+    // A host that terms may name.
+    let address = Outcome::Addresses(vec![[192, 0, 2, 1].into()]);
+    dns.put(
+        &name("x.example.org"),
+        RecordKind::A,
+        address,
+        Security::Secure,
+    );
     dns
 }
 
@@ -127,24 +135,75 @@ async fn an_included_name_without_a_record_is_wrong() {
     assert_eq!(level, Level::Fail);
 }
 
-#[test]
-fn terms_that_need_dns_are_told_from_others() {
-    let asking = |term: &str| Terms::read(&format!("v=spf1 {term}")).asking.len();
-    for term in [
-        "include:x.example.org",
-        "?a/24",
-        "mx",
-        "PTR",
-        "-exists:%{i}.x",
+#[tokio::test]
+async fn what_is_no_term_of_spf_spoils_the_record_wherever_it_stands() {
+    let spoilt = found("spf", "v=spf1 ipv4:192.0.2.1 -all", &[]).await;
+    assert_eq!(spoilt.0, Level::Fail);
+    let included = [("b.example.org", "v=spf1 ip4:192.0.2.1/40 -all")];
+    let record = "v=spf1 include:b.example.org -all";
+    assert_eq!(lookups(record, &included).await.0, Level::Fail);
+}
+
+#[tokio::test]
+async fn an_included_record_that_passes_everybody_opens_ours() {
+    let included = "v=spf1 include:b.example.org -all";
+    for (target, level) in [
+        ("v=spf1 +all", Level::Fail),
+        ("v=spf1 ip4:0.0.0.0/0 -all", Level::Fail),
+        ("v=spf1 redirect=c.example.org", Level::Fail),
+        ("v=spf1 include:c.example.org", Level::Fail),
+        // What it doubts or refuses does not match, and ours goes on (RFC 7208, section 5.2).
+        ("v=spf1 ip4:192.0.2.1 ~all", Level::Good),
+        ("v=spf1 -include:c.example.org ?all", Level::Good),
     ] {
-        assert_eq!(asking(term), 1, "{term}");
+        let others = [("b.example.org", target), ("c.example.org", "v=spf1 all")];
+        assert_eq!(end(included, &others).await, level, "{target}");
     }
-    for term in [
-        "ip4:192.0.2.1",
-        "ip6:2001:db8::1",
-        "-all mx",
-        "exp=x.example.org",
+    let refused = "v=spf1 -include:c.example.org -all";
+    let others = [("c.example.org", "v=spf1 all")];
+    assert_eq!(end(refused, &others).await, Level::Good);
+}
+
+/// RFC 7208, section 4.6.4: two lookups may find nothing.
+#[tokio::test]
+async fn names_that_find_nothing_are_counted() {
+    for (names, level) in [
+        (0, Level::Good),
+        (1, Level::Advice),
+        (2, Level::Advice),
+        (3, Level::Fail),
     ] {
-        assert_eq!(asking(term), 0, "{term}");
+        let terms = [" a:n.test", " mx:m.test", " exists:e.test"];
+        let record = format!("v=spf1{} -all", terms[..names].concat());
+        assert_eq!(lookups(&record, &[]).await.0, level, "{names}");
+    }
+    // A name that each mail makes is not known.
+    let made = "v=spf1 exists:%{i}.a.test exists:%{i}.b.test exists:%{i}.c.test -all";
+    assert_eq!(lookups(made, &[]).await.0, Level::Good);
+}
+
+#[tokio::test]
+async fn ptr_is_not_to_be_used_and_many_exchangers_are_too_many() {
+    assert_eq!(lookups("v=spf1 ptr -all", &[]).await.0, Level::Advice);
+    for (count, level) in [(10, Level::Good), (11, Level::Fail)] {
+        let dns = dns(&[("example.org", "v=spf1 mx -all")]);
+        let hosts: Vec<DnsName> = (0..count).map(|n| name(&format!("mx{n}.test"))).collect();
+        let hosts: Vec<&DnsName> = hosts.iter().collect();
+        dns.mail(&name("example.org"), &hosts, Security::Secure);
+        let findings = look(&dns, &name("example.org")).await;
+        assert_eq!(findings[2].1.0, level, "{count}");
+    }
+}
+
+#[test]
+fn only_a_record_that_names_nobody_refuses_all() {
+    assert!(refuses_all("v=spf1 -all"));
+    for record in [
+        "v=spf1 ~all",
+        "v=spf1 mx -all",
+        "v=spf1 ip4:192.0.2.1 -all",
+        "v=spf1 -al",
+    ] {
+        assert!(!refuses_all(record), "{record}");
     }
 }

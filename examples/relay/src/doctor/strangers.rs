@@ -4,8 +4,7 @@ use rustls::pki_types::CertificateDer;
 use securemail_core::backend::{PolicyFetcher, Resolver};
 use securemail_core::vocab::{DnsName, UnixTime};
 
-use super::report::Report;
-use super::{announced, certificate, domain};
+use super::{announced, caa, certificate, domain};
 
 /// What `doctor` says of `domain`, and of a server that shows `leaf`. A new check of what others publish is called here too.
 #[doc(hidden)]
@@ -15,8 +14,8 @@ pub async fn of_strangers(
     leaf: &[u8],
     now: UnixTime,
 ) -> String {
-    let mut report = Report::default();
-    domain::look(resolver, name, &[], &mut report).await;
+    let mut report = domain::look(resolver, name, &[]).await;
+    report.add(name, "mail_caa", caa::of_host(resolver, name).await);
     let hosts = std::slice::from_ref(name);
     let found = announced::policy((resolver, fetcher), name, hosts).await;
     report.add(name, "mta_sts", found);

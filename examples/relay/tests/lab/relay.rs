@@ -13,7 +13,8 @@ use tempfile::TempDir;
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_securemail-relay");
 pub(crate) const SENDER: &str = "clinic@sender.test";
 pub(crate) const PASSWORD: &str = "correct-horse-battery-staple-0123456789";
-const PASSWORD_SHA256: &str = "7771a0cec1279f8ca878a66c694f3344b16bee8128c78b8ef5fd0656b35b02ee";
+pub(crate) const PASSWORD_SHA256: &str =
+    "7771a0cec1279f8ca878a66c694f3344b16bee8128c78b8ef5fd0656b35b02ee";
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// One relay with a folder of its own. It ends with its value.
