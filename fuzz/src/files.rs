@@ -8,7 +8,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use securemail_core::backend::{
-    AuditSink as _, Directory as _, DomainMemory as _, Pickups as _, Spool as _, Vault as _,
+    AuditSink as _, Directory as _, DomainMemory as _, DueMail, Pickups as _, Spool as _,
+    Vault as _,
 };
 use securemail_core::seal::{RecordCipher, open};
 use securemail_core::secret::Key32;
@@ -168,7 +169,7 @@ async fn read(store: &SqliteStore, table: &str) -> Option<()> {
         }
         "deliveries" | "items" => {
             drop(store.oldest().await);
-            let leased = store.lease_due(NOW, MINUTE, 10).await;
+            let leased = store.lease_due(DueMail::All, NOW, MINUTE, 10).await;
             assert!(leased.is_ok_and(|leased| leased.len() <= 1));
         }
         "domains" => drop(store.recall(&domain).await),

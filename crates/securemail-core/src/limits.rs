@@ -1,6 +1,16 @@
 //! Every bound in one table, with its reason. What an operator may change is in the settings; what
 //! stands here is fixed.
 
+/// Seconds in which a host must have proved itself, at all its addresses together. Nobody is known before that, so
+/// that whoever answers can be anybody. RFC 5321, section 4.5.3.2, gives a greeting five minutes at least, and says
+/// nothing of EHLO, STARTTLS and the handshake: five more are for all of them.
+pub const HOST_PROOF_SECS_MAX: u64 = 600;
+/// Seconds of a round over all hosts of a domain before a final dot, besides those for the body. The minima of RFC
+/// 5321, section 4.5.3.2, are of single commands: a host that uses each to its end is dead to whoever waits, and ten such
+/// hosts with four addresses each would hold a place of the worker for a day.
+pub const ROUND_SECS_MAX: u64 = 1800;
+/// Octets of the body in a second; a round may take so much longer as its message is large (128 kbit/s).
+pub const ROUND_OCTETS_PER_SEC_MIN: u64 = 16 * 1024;
 /// CNAME hops followed for one question. RFC 5321 names no number; resolvers use 8 to 16.
 pub const ALIAS_HOPS_MAX: usize = 8;
 /// MX hosts looked at: each costs up to three lookups before any mail moves.

@@ -8,7 +8,7 @@ use flow_world::{
     DAY, HOUR, MINUTE, SECOND, SECRET, World, is_marked, message, message_with, name, refuses,
     submission,
 };
-use securemail_core::backend::{RecipientOutcome, SessionOutcome, Spool};
+use securemail_core::backend::{DueMail, RecipientOutcome, SessionOutcome, Spool};
 use securemail_core::ledger::EventName;
 use securemail_core::route::PeerFailure;
 use securemail_testkit::outage::Fault;
@@ -249,7 +249,11 @@ async fn a_worker_that_dies_behind_the_end_of_data_leaves_a_possible_duplicate()
     let world = due_for(HostScript::takes()).await;
     // Another node takes it, opens its final dot, and is never heard of again.
     let lease = 15 * MINUTE;
-    let taken = world.spool.lease_due(world.now(), lease, 10).await.unwrap();
+    let taken = world
+        .spool
+        .lease_due(DueMail::All, world.now(), lease, 10)
+        .await
+        .unwrap();
     assert_eq!(taken.len(), 1);
     world.spool.open_dot(&taken[0].lease).await.unwrap();
     world.work_after(14 * MINUTE).await;

@@ -78,6 +78,8 @@ pub struct Keeping {
 /// Time-outs of the client (RFC 5321, section 4.5.3.2).
 #[derive(Clone, Copy, Debug)]
 pub struct ClientTimeouts {
+    /// For a host to prove itself, at all its addresses together; of one that is not proved, to come to MAIL.
+    pub proof: Duration,
     /// For the TCP connection.
     pub connect: Duration,
     /// For the greeting.
@@ -175,6 +177,7 @@ impl Default for ServerTimeouts {
 impl Default for ClientTimeouts {
     fn default() -> Self {
         Self {
+            proof: Duration::from_secs(limits::HOST_PROOF_SECS_MAX),
             connect: Duration::from_secs(30),
             greeting: Duration::from_mins(5),
             command: Duration::from_mins(5),

@@ -369,6 +369,50 @@ async fn a_host_that_never_speaks_is_left_in_time() {
 }
 
 #[tokio::test]
+async fn a_host_has_one_time_for_its_proof_however_many_addresses_it_has() {
+    for (stage, line) in [
+        (Stage::Clear, "<connect>"),
+        (Stage::Clear, "EHLO"),
+        (Stage::Clear, "STARTTLS"),
+        (Stage::Tls, "EHLO"),
+    ] {
+        let mx = Mx::start(at(stage, line, Reaction::Hang)).await;
+        let transport = mx.transport_with(|settings| {
+            settings.timeouts.proof = Duration::from_millis(700);
+        });
+        let mut hop = mx.hop();
+        hop.addresses = vec![hop.addresses[0]; 4];
+        let began = std::time::Instant::now();
+        let report = transport.attempt(attempt(hop, Dot::new(true))).await;
+        assert!(
+            matches!(report.outcome, SessionOutcome::Unreachable(_)),
+            "{line}: {:?}",
+            report.outcome
+        );
+        assert!(began.elapsed() < Duration::from_secs(4), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_proved_may_take_longer() {
+    let slow = at(
+        Stage::Tls,
+        "MAIL",
+        Reaction::SayTwice(
+            "250".to_owned(),
+            Duration::from_millis(1500),
+            " ok\r\n".to_owned(),
+        ),
+    );
+    let mx = Mx::start(slow).await;
+    let transport = mx.transport_with(|settings| {
+        settings.timeouts.proof = Duration::from_millis(1000);
+    });
+    let report = transport.attempt(attempt(mx.hop(), Dot::new(true))).await;
+    assert_eq!(handed_over(&report), 2);
+}
+
+#[tokio::test]
 async fn the_next_address_is_tried_and_an_attack_at_the_first_is_not_hidden() {
     let mx = Mx::start(honest()).await;
     let mut hop = mx.hop();

@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::mx::{Cut, Mx, Reaction, Script, Stage, handed_over, honest, say, server_config};
 use common::pem;
@@ -127,4 +128,19 @@ async fn clear_text_goes_by_a_starttls_that_is_offered_only_where_it_is_asked_fo
     };
     let report = transport.attempt_notice(again).await;
     assert_eq!((handed_over(&report), report.peer.is_some()), (1, false));
+}
+
+#[tokio::test]
+async fn a_host_without_proof_comes_to_mail_in_time_or_is_left() {
+    let silent: Script = Arc::new(|_, line| (line == "<connect>").then_some(Reaction::Hang));
+    let mx = Mx::start(silent).await;
+    let transport = mx.transport_with(|settings| {
+        settings.timeouts.proof = Duration::from_millis(500);
+    });
+    let mut notice = notice(&mx, true);
+    notice.addresses = vec![notice.addresses[0]; 4];
+    let began = Instant::now();
+    let report = transport.attempt_notice(notice).await;
+    assert!(matches!(report.outcome, SessionOutcome::Unreachable(_)));
+    assert!(began.elapsed() < Duration::from_secs(4));
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{Disk, NOW, event, item, queue};
 use securemail_core::StoreError;
-use securemail_core::backend::{Due, Settlement, Spool};
+use securemail_core::backend::{Due, DueMail, Settlement, Spool};
 use securemail_testkit::conformance::{Pattern, block_on, sealed};
 
 #[test]
@@ -98,7 +98,7 @@ async fn fastest_round(store: &impl Spool) -> Duration {
     for _ in 0..20 {
         let begun = Instant::now();
         let leased = store
-            .lease_due(NOW, Duration::from_secs(60), 10)
+            .lease_due(DueMail::All, NOW, Duration::from_secs(60), 10)
             .await
             .unwrap();
         let [one] = &leased[..] else {

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use common::{Disk, NOW, item, queue};
 use securemail_core::backend::WrappedKey;
-use securemail_core::backend::{AuditSink, KeyPurpose, KeyRef, KeyStore, Settlement, Spool, Vault};
+use securemail_core::backend::{
+    AuditSink, DueMail, KeyPurpose, KeyRef, KeyStore, Settlement, Spool, Vault,
+};
 use securemail_core::ledger::verify;
 use securemail_core::vocab::{VaultId, VaultKey};
 use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore};
@@ -191,7 +193,7 @@ async fn deliver_everything(store: &SqliteStore) -> usize {
     let mut delivered = 0;
     loop {
         let leased = store
-            .lease_due(NOW, Duration::from_secs(60), 100)
+            .lease_due(DueMail::All, NOW, Duration::from_secs(60), 100)
             .await
             .unwrap();
         if leased.is_empty() {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use common::{Disk, NOW, event, item, queue};
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    AuditSink, Claim, Intent, KeyPurpose, KeyRef, KeyStore, Lease, Settlement, Spool, Vault,
-    WrappedKey,
+    AuditSink, Claim, DueMail, Intent, KeyPurpose, KeyRef, KeyStore, Lease, Settlement, Spool,
+    Vault, WrappedKey,
 };
 use securemail_core::vocab::{DeliveryKey, TenantId, VaultId, VaultKey};
 use securemail_store_sqlite::{FileVault, SqliteKeyStore, SqliteStore};
@@ -90,7 +90,10 @@ async fn fill(dir: &Path) {
             .unwrap();
         keys.put(&key_ref(n), &wrapped(n)).await.unwrap();
     }
-    let leased = store.lease_due(NOW, MINUTE, 20).await.unwrap();
+    let leased = store
+        .lease_due(DueMail::All, NOW, MINUTE, 20)
+        .await
+        .unwrap();
     let intents = (100..120).map(intent).collect();
     let claims = store.intend(intents, NOW, MINUTE).await.unwrap();
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::{Disk, NOW, event, item, queue};
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    AuditSink, Budget, Claim, Directory, Intent, Pickups, ResubmissionKey, Settlement, Spent,
-    Spool, Vault,
+    AuditSink, Budget, Claim, Directory, DueMail, Intent, Pickups, ResubmissionKey, Settlement,
+    Spent, Spool, Vault,
 };
 use securemail_core::ledger::verify;
 use securemail_core::vocab::{DeliveryKey, KeyedHash, QueueId, TenantId, VaultId, VaultKey};
@@ -25,7 +25,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The numbers of deliveries that are due now, for a lease of a minute.
 async fn due(store: &SqliteStore) -> Vec<QueueId> {
-    let leased = store.lease_due(NOW, MINUTE, 10).await.unwrap();
+    let leased = store
+        .lease_due(DueMail::All, NOW, MINUTE, 10)
+        .await
+        .unwrap();
     leased.iter().map(|one| one.lease.delivery.queue).collect()
 }
 
@@ -37,9 +40,17 @@ fn leases_of_who_is_gone_end_at_once_and_leases_of_others_stay() {
         for n in 0..2 {
             gone.commit(item(n, sealed(b"sealed")), NOW).await.unwrap();
         }
-        let first = gone.lease_due(NOW, MINUTE, 1).await.unwrap().remove(0);
+        let first = gone
+            .lease_due(DueMail::All, NOW, MINUTE, 1)
+            .await
+            .unwrap()
+            .remove(0);
         gone.open_dot(&first.lease).await.unwrap();
-        let second = other.lease_due(NOW, MINUTE, 1).await.unwrap().remove(0);
+        let second = other
+            .lease_due(DueMail::All, NOW, MINUTE, 1)
+            .await
+            .unwrap()
+            .remove(0);
         let intents = [intent(7, 1), intent(8, 2)];
         let [lost, kept] = intents.map(|intent| vec![intent]);
         assert!(matches!(
@@ -54,7 +65,7 @@ fn leases_of_who_is_gone_end_at_once_and_leases_of_others_stay() {
         assert!(due(&beside).await.is_empty(), "both live");
         drop(gone);
         let next = disk.store();
-        let again = next.lease_due(NOW, MINUTE, 10).await.unwrap();
+        let again = next.lease_due(DueMail::All, NOW, MINUTE, 10).await.unwrap();
         assert_eq!(again.len(), 1, "one ended, one lives");
         assert_eq!(again[0].lease.delivery, first.lease.delivery);
         assert!(again[0].unsettled, "its dot was open");
@@ -138,7 +149,7 @@ fn handles_share_leases_and_one_chain() {
                 let mut mine = Vec::new();
                 loop {
                     let leased = spool
-                        .lease_due(NOW, Duration::from_secs(60), 4)
+                        .lease_due(DueMail::All, NOW, Duration::from_secs(60), 4)
                         .await
                         .unwrap();
                     if leased.is_empty() {

@@ -68,6 +68,7 @@ broken! {
     s10: "S10: ", spool::s10_full_changes_nothing_and_outcomes_fit, SpoolFault::S10;
     s11: "S11: ", spool::s11_the_oldest_is_the_one_queued_for_longest, SpoolFault::S11;
     s12: "S12: ", spool::s12_an_open_dot_is_known_until_it_is_settled, SpoolFault::S12;
+    s13: "S13: ", spool::s13_mail_of_ours_is_found_behind_messages, SpoolFault::S13;
 
     r1: "R1: ", domain_memory::r1_remembered_is_recalled, bad_domains(DomainsFault::R1);
     r2: "R2: ", domain_memory::r2_a_later_record_replaces, bad_domains(DomainsFault::R2);

@@ -28,6 +28,10 @@ use crate::system::SystemClock;
 use crate::web::{self, bind};
 use crate::{logging, sanity, terminal, tls, tls_reports};
 
+/// For the end of all that runs: replies to final dots take ten minutes at most (RFC 5321, section
+/// 4.5.3.2.6), and what came must be written down. Whatever hangs must not keep a process from its end; its
+/// leases end with it, and who starts next knows what may have arrived.
+const LAST_REPLIES: Duration = Duration::from_mins(12);
 /// How often expiries and reminders are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
 /// For what came of a message to be written down after its budget.
@@ -176,18 +180,28 @@ impl Running {
         one_ended(&mut self.tasks).await;
     }
 
-    /// Takes nothing new, finishes what was begun, and ends.
+    /// Takes nothing new, finishes what was begun, and ends: after [`LAST_REPLIES`] at the latest.
     pub async fn stop(self) {
+        let Self {
+            app, stop, tasks, ..
+        } = self;
         // All receivers may be gone already.
-        self.stop.send_replace(true);
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task ended badly");
+        stop.send_replace(true);
+        let ended = async {
+            for task in tasks {
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "a task ended badly");
+                }
             }
+            app.tasks.finished().await;
+        };
+        if tokio::time::timeout(LAST_REPLIES, ended).await.is_err() {
+            tracing::warn!(
+                "attempts have not ended in time; what they sent counts as unconfirmed at the next start"
+            );
         }
-        self.app.tasks.finished().await;
         // The reporter wrote counts down when it was told to stop; these are of what ran on.
-        if let Err(error) = self.app.relay.write_counts().await {
+        if let Err(error) = app.relay.write_counts().await {
             tracing::warn!(%error, "counts of TLS sessions are lost");
         }
     }

@@ -45,8 +45,8 @@ pub use scanner::{ScanError, Scanner, Verdict};
 pub use signatures::{Signatures, Signers};
 pub use signing::{DkimAlgorithm, DkimSigner, SigningError, SigningKeys};
 pub use spool::{
-    Claim, Committed, DeliveryState, DsnCommitted, Due, Earlier, HandedOver, Intent, ItemClass,
-    Lease, Leased, NewDelivery, NewItem, ResubmissionKey, Settlement, Spool,
+    Claim, Committed, DeliveryState, DsnCommitted, Due, DueMail, Earlier, HandedOver, Intent,
+    ItemClass, Lease, Leased, NewDelivery, NewItem, ResubmissionKey, Settlement, Spool,
 };
 pub use system::{Clock, Entropy, Executor, NoEntropy};
 pub use transport::{

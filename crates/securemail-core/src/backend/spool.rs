@@ -37,6 +37,8 @@ use crate::vocab::{DeliveryKey, KeyedHash, QueueId, SealedContent, TenantId, Uni
 /// - **S12** When `open_dot` returns `Ok`, it is durable that the peer may have the message: until the
 ///   delivery is settled, each later lease is `unsettled`. So is one that was committed in flight. A
 ///   lease that ran out without either is given again as if it had never been.
+/// - **S13** Asked for mail of ours alone, `lease_due` gives no message, and passes by however many are
+///   due at no cost.
 #[async_trait]
 pub trait Spool: fmt::Debug + Send + Sync + 'static {
     /// Writes down what is about to be tried; answers in the order of `intents`.
@@ -62,6 +64,7 @@ pub trait Spool: fmt::Debug + Send + Sync + 'static {
     /// `Unavailable`.
     async fn lease_due(
         &self,
+        which: DueMail,
         now: UnixTime,
         lease: Duration,
         limit: usize,
@@ -232,6 +235,15 @@ pub enum ItemClass {
     SenderMail,
     /// Counts of sessions, to a domain that asks for them (RFC 8460).
     TlsReport,
+}
+
+/// Which of the deliveries that are due.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DueMail {
+    /// Messages, and mail of ours.
+    All,
+    /// Mail of ours alone.
+    Own,
 }
 
 /// One delivery of a new item.

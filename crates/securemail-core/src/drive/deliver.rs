@@ -1,13 +1,11 @@
 //! Tries the deliveries of one recipient domain until the policy has no host left to try.
 
-use std::sync::Arc;
-
 use super::Relay;
 use super::item::DeliveryRecord;
+use super::patience::Leave;
 use super::submission::Signed;
 use crate::backend::{
-    Attempt, AttemptKind, AttemptReport, Connection, Fact, FinalDot, Lease, RecipientOutcome,
-    SessionOutcome,
+    Attempt, AttemptKind, AttemptReport, Connection, Fact, Lease, RecipientOutcome, SessionOutcome,
 };
 use crate::ledger::Log;
 use crate::route::{AttemptEvidence, Decision, Evidence, Hop, Route};
@@ -85,13 +83,13 @@ impl Relay {
         &self,
         outgoing: &Outgoing,
         open: Vec<Delivery>,
-        gate: &Arc<dyn FinalDot>,
+        leave: &Leave,
     ) -> Vec<(Delivery, Verdict)> {
         // They share their domain and what is known of it.
         if let Some(delivery) = open.first() {
             self.look_for_contradictions(&delivery.evidence).await;
         }
-        let result = self.try_all(outgoing, open, gate).await;
+        let result = self.try_all(outgoing, open, leave).await;
         self.count_left_out(&result);
         result
     }
@@ -100,7 +98,7 @@ impl Relay {
         &self,
         outgoing: &Outgoing,
         mut open: Vec<Delivery>,
-        gate: &Arc<dyn FinalDot>,
+        leave: &Leave,
     ) -> Vec<(Delivery, Verdict)> {
         let mut done = Vec::new();
         // The policy never names a host twice in a round; the bound guards against one that does.
@@ -132,7 +130,7 @@ impl Relay {
             if let Some((_, decision)) = batch.first() {
                 self.look_for_fall(decision).await;
             }
-            let report = self.try_hop(outgoing, &hop, &batch, gate).await;
+            let report = self.try_hop(outgoing, &hop, &batch, leave).await;
             if let Some((delivery, _)) = batch.first() {
                 self.count_session(&delivery.evidence, &hop, &report);
             }
@@ -168,8 +166,10 @@ impl Relay {
         outgoing: &Outgoing,
         hop: &Hop,
         batch: &[(Delivery, Decision)],
-        gate: &Arc<dyn FinalDot>,
+        leave: &Leave,
     ) -> AttemptReport {
+        let began = self.now();
+        let dot = leave.dot();
         let tenant = batch.first().map(|(d, _)| d.lease.delivery.tenant.clone());
         let attempt = Attempt {
             hop: hop.clone(),
@@ -183,9 +183,13 @@ impl Relay {
                 .first()
                 .map_or(outgoing.demands, |(first, _)| outgoing.demands_of(first)),
             content: outgoing.signed.content.clone(),
-            final_dot: gate.clone(),
+            final_dot: dot.clone(),
         };
-        let report = self.parts.transport.attempt(attempt).await;
+        let attempting = self.parts.transport.attempt(attempt);
+        let report = match self.unless_over(leave, &dot, attempting).await {
+            Ok(report) => report,
+            Err(cut_off) => cut_off.report(&hop.host, began, self.now()),
+        };
         self.observe_report(&report);
         report
     }

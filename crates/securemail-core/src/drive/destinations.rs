@@ -5,33 +5,45 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::vocab::{DnsName, UnixTime};
 
-/// Counts attempts in flight, so that one slow destination cannot hold all senders.
+/// Counts attempts in flight, so that one slow destination cannot hold all senders, nor all retries.
 #[derive(Debug)]
 pub(super) struct Destinations {
-    per_domain: usize,
-    open: Arc<Mutex<BTreeMap<DnsName, usize>>>,
+    attempts: Places,
+    retries: Places,
     resting: Mutex<BTreeMap<DnsName, UnixTime>>,
 }
 
+/// So many places for each domain.
+#[derive(Debug)]
+struct Places {
+    per_domain: usize,
+    open: Arc<Mutex<BTreeMap<DnsName, usize>>>,
+}
+
 impl Destinations {
-    /// At most `per_domain` attempts at a time for each domain.
-    pub(super) fn new(per_domain: usize) -> Self {
+    /// At most `attempts` at a time for each domain, of which `retries` may be retries; one of each at least.
+    pub(super) fn new(attempts: usize, retries: usize) -> Self {
         Self {
-            per_domain,
-            open: Arc::default(),
+            attempts: Places::new(attempts),
+            retries: Places::new(retries),
             resting: Mutex::default(),
         }
     }
 
     /// A place for a sender who waits; `None` also where the domain did not answer lately. What is
-    /// refused here goes to the spool, whose worker asks [`enter`](Self::enter).
+    /// refused here goes to the spool, whose worker asks [`enter_again`](Self::enter_again).
     pub(super) fn enter_at_once(&self, domain: &DnsName, now: UnixTime) -> Option<Permit> {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         if resting.get(domain).is_some_and(|until| *until > now) {
             return None;
         }
         drop(resting);
-        self.enter(domain)
+        self.attempts.enter(domain)
+    }
+
+    /// A place for a retry, until both are dropped; `None` where all are taken.
+    pub(super) fn enter_again(&self, domain: &DnsName) -> Option<[Permit; 2]> {
+        Some([self.retries.enter(domain)?, self.attempts.enter(domain)?])
     }
 
     /// The domain did not answer: no sender waits for it again before `until`.
@@ -50,9 +62,18 @@ impl Destinations {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(domain);
     }
+}
+
+impl Places {
+    fn new(per_domain: usize) -> Self {
+        Self {
+            per_domain: per_domain.max(1),
+            open: Arc::default(),
+        }
+    }
 
     /// A place, until it is dropped; `None` where all are taken.
-    pub(super) fn enter(&self, domain: &DnsName) -> Option<Permit> {
+    fn enter(&self, domain: &DnsName) -> Option<Permit> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(domain.clone()).or_default();
         if *count >= self.per_domain {

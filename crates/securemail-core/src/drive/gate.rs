@@ -1,5 +1,6 @@
 //! When the final dot of an attempt may leave, and whether the attempt may still be called off.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -87,7 +88,7 @@ impl FinalDot for Gate {
     }
 }
 
-/// The gate of a retry from the spool. It is never called off; but its dot leaves only while its lease
+/// The gate of a retry from the spool. Nobody else calls it off; but its dot leaves only while its lease
 /// holds, and after it is durable that it may have left: who comes after a crash must know.
 #[derive(Debug)]
 pub(super) struct LeasedDot {
@@ -109,5 +110,37 @@ impl FinalDot for LeasedDot {
             tracing::warn!(queue_id = %self.lease.delivery, %error, "the final dot does not leave");
             DotClosed
         })
+    }
+}
+
+/// A gate that knows whether it was passed: before that its attempt may be dropped, behind it never
+/// (contract T3).
+#[derive(Debug)]
+pub(super) struct SeenDot {
+    gate: Arc<dyn FinalDot>,
+    passed: AtomicBool,
+}
+
+impl SeenDot {
+    /// Nobody has passed it yet.
+    pub(super) fn new(gate: Arc<dyn FinalDot>) -> Self {
+        Self {
+            gate,
+            passed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the end of data may have left.
+    pub(super) fn was_passed(&self) -> bool {
+        self.passed.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl FinalDot for SeenDot {
+    async fn open(&self) -> Result<(), DotClosed> {
+        self.gate.open().await?;
+        self.passed.store(true, Ordering::SeqCst);
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod item;
 mod letters;
 mod named;
 mod own_mail;
+mod patience;
 pub mod pickup;
 mod reached;
 mod record;
@@ -52,6 +53,7 @@ pub use tls_reporter::{TlsReportSettings, TlsReporter};
 
 use self::alarms::Alarms;
 use self::destinations::Destinations;
+use self::patience::Stopping;
 use self::pickup::{PickupError, PickupService};
 use self::spool_keys::DayKeys;
 use self::tls_counts::TlsCounts;
@@ -121,8 +123,14 @@ pub struct RelaySettings {
     pub back_off: Duration,
     /// Attempts at one recipient domain at a time.
     pub per_destination: usize,
-    /// Retries at a time.
+    /// Retries at a time. One recipient domain has a quarter of these places at most, and an eighth is for
+    /// mail of ours alone: hosts that are slow for as long as they may be stop neither others nor DSNs.
     pub workers: usize,
+    /// How soon a retry that found no place at its destination asks again.
+    pub crowded_retry: Duration,
+    /// How long the end waits for replies to final dots that have left: as long as transports do, and a
+    /// little to write down what came. What is still open then counts as unconfirmed.
+    pub last_replies: Duration,
     /// How often the spool is asked for due work.
     pub poll_every: Duration,
     /// When a message has waited so long, its sender is told, once.
@@ -151,6 +159,8 @@ impl RelaySettings {
             back_off: Duration::from_secs(2 * 60),
             per_destination: 50,
             workers: 64,
+            crowded_retry: Duration::from_secs(5),
+            last_replies: Duration::from_secs(11 * 60),
             poll_every: Duration::from_millis(500),
             tell_delay_after: Duration::from_secs(4 * 3600),
             remember_ended: Duration::from_secs(24 * 3600),
@@ -172,6 +182,7 @@ pub struct Relay {
     verp_key: crate::secret::Key32,
     day_keys: DayKeys,
     destinations: Destinations,
+    stopping: Stopping,
     tls_counts: TlsCounts,
     alarms: Alarms,
     logs: Mutex<BTreeMap<TenantId, Log>>,
@@ -193,7 +204,8 @@ impl Relay {
             spool_cipher,
             verp_key,
             day_keys: DayKeys::default(),
-            destinations: Destinations::new(settings.per_destination),
+            destinations: Destinations::new(settings.per_destination, settings.workers / 4),
+            stopping: Stopping::default(),
             tls_counts: TlsCounts::default(),
             alarms: Alarms::default(),
             logs: Mutex::default(),

@@ -12,11 +12,11 @@ use super::return_home::Returned;
 use super::worker::AlwaysOpen;
 use crate::StoreError;
 use crate::backend::{
-    AttemptReport, Fact, FinalDot, ItemClass, Lack, NoticeAttempt, RecipientOutcome,
-    SessionOutcome, Settlement,
+    AttemptReport, Fact, ItemClass, Lack, NoticeAttempt, RecipientOutcome, SessionOutcome,
+    Settlement,
 };
 use crate::ledger::EventName;
-use crate::limits::TLS_REPORT_HOURS;
+use crate::limits::{ROUND_SECS_MAX, TLS_REPORT_HOURS};
 use crate::mail::ContentFree;
 use crate::route::{AttemptEvidence, NoticeHop, NoticeRoute, notice_route, report_route};
 use crate::vocab::{Content, ContentError, MemoryContent, UnixTime, VaultKey};
@@ -176,8 +176,8 @@ impl Relay {
             signed,
             demands: header.demands,
         };
-        let gate: Arc<dyn FinalDot> = Arc::new(AlwaysOpen);
-        let mut result = self.run_round(&outgoing, vec![delivery], &gate).await;
+        let leave = self.leave_of_retry(Arc::new(AlwaysOpen), header.size);
+        let mut result = self.run_round(&outgoing, vec![delivery], &leave).await;
         self.learn(&result).await;
         let Some((delivery, verdict)) = result.pop() else {
             return Err(StoreError::Corrupt("a round without its delivery"));
@@ -219,7 +219,12 @@ impl Relay {
         };
         let mail = content_free(&*signed.content).await?;
         let mut resisted = None;
+        let until = self.now().plus(Duration::from_secs(ROUND_SECS_MAX));
         for hop in hops {
+            if self.now() >= until {
+                takes_letters = true;
+                break;
+            }
             let attempt = NoticeAttempt {
                 host: hop.host.clone(),
                 addresses: hop.addresses,
@@ -230,7 +235,10 @@ impl Relay {
                 recipient: delivery.record.recipient.clone(),
                 mail: mail.clone(),
             };
-            let report = self.attempt_unproved(class, attempt).await;
+            let attempting = self.attempt_unproved(class, attempt);
+            let Some(report) = self.unless_stopped(attempting).await else {
+                break;
+            };
             self.observe_report(&report);
             self.count_unproved(class, &delivery.evidence, &report);
             takes_letters |= report.outcome != SessionOutcome::Incapable(Lack::SmtpUtf8);

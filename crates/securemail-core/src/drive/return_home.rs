@@ -112,7 +112,10 @@ impl Relay {
             demands: header.demands,
             mail: content_free(&*signed.content).await?,
         };
-        let outcome = self.parts.returns.attempt_return(attempt).await;
+        let attempting = self.parts.returns.attempt_return(attempt);
+        let Some(outcome) = self.unless_stopped(attempting).await else {
+            return Ok(None);
+        };
         self.observe_attempt(match &outcome {
             ReturnOutcome::Answered(_) => AttemptKind::Answered,
             ReturnOutcome::NotLetIn(_) => AttemptKind::NotLetIn,

@@ -11,7 +11,7 @@ use super::Relay;
 use super::deliver::{Delivery, Outgoing, Verdict};
 use super::gate::{self, CallOff, Durable, Gate};
 use super::submission::Accepted;
-use crate::backend::{DeliveryState, FinalDot, Lease, SessionOutcome};
+use crate::backend::{DeliveryState, Lease, SessionOutcome};
 use crate::route::Decision;
 use crate::vocab::{DeliveryKey, DnsName, UnixTime};
 
@@ -288,8 +288,8 @@ impl Relay {
             signed,
             demands: message.header.demands,
         };
-        let gate: Arc<dyn FinalDot> = gate;
-        let result = self.run_round(&outgoing, open, &gate).await;
+        let leave = self.leave(gate, message.header.size);
+        let result = self.run_round(&outgoing, open, &leave).await;
         self.learn(&result).await;
         result
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_channel::oneshot;
-use futures_util::future::{self, Either, FutureExt as _};
+use futures_util::future::{self, BoxFuture, Either, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::Relay;
@@ -14,7 +14,7 @@ use super::gate::LeasedDot;
 use super::item::{DeliveryRecord, ItemHeader};
 use crate::StoreError;
 use crate::backend::{
-    DotClosed, Due, FinalDot, ItemClass, Lease, Leased, RecipientOutcome, SessionOutcome,
+    DotClosed, Due, DueMail, FinalDot, ItemClass, Lease, Leased, RecipientOutcome, SessionOutcome,
     Settlement,
 };
 use crate::route::AttemptEvidence;
@@ -31,40 +31,85 @@ impl FinalDot for AlwaysOpen {
     }
 }
 
+/// The retries under way.
+#[derive(Default)]
+struct Running {
+    ends: FuturesUnordered<BoxFuture<'static, ItemClass>>,
+    /// How many of them are of messages.
+    messages: usize,
+}
+
+impl Running {
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn add(&mut self, class: ItemClass, ended: oneshot::Receiver<()>) {
+        self.messages += usize::from(class == ItemClass::Content);
+        self.ends.push(ended.map(move |_| class).boxed());
+    }
+
+    /// The next one has ended; never, where none runs.
+    async fn next(&mut self) {
+        match self.ends.next().await {
+            Some(ItemClass::Content) => self.messages = self.messages.saturating_sub(1),
+            Some(ItemClass::Notice | ItemClass::SenderMail | ItemClass::TlsReport) => {}
+            None => future::pending().await,
+        }
+    }
+
+    async fn all_ended(&mut self) {
+        while self.ends.next().await.is_some() {}
+    }
+}
+
 impl Relay {
-    /// Works until `stop` ends; then it takes nothing new and finishes what it began.
+    /// Works until `stop` ends; then it takes nothing new, calls off what has not come to its final dot,
+    /// and waits for the rest as long as [`RelaySettings::last_replies`](super::RelaySettings) says.
     ///
     /// Each retry is a task of its own. Were they polled here, one that waits its turn at a store would
     /// keep that turn while this loop waits for the same store, and both would wait for ever.
     pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
-        let mut stop = std::pin::pin!(stop.fuse());
-        let mut running = FuturesUnordered::new();
-        let mut stopped = false;
+        let mut stop = std::pin::pin!(stop);
+        let mut running = Running::default();
         loop {
-            if !stopped {
-                let due = self.take_due_logged(running.len()).await;
-                let found = !due.is_empty();
-                running.extend(due.into_iter().map(|leased| self.begin_retry(leased)));
-                if found && running.len() < self.settings.workers {
-                    continue;
-                }
-            }
-            if stopped && running.is_empty() {
-                return;
+            let found = self.begin_due(&mut running).await;
+            if found && running.len() < self.settings.workers {
+                continue;
             }
             let next_poll = self.now().plus(self.settings.poll_every);
             let pause = self.parts.clock.sleep_until(next_poll);
             let wake = future::select(pause, stop.as_mut());
-            let wake = if running.is_empty() {
-                wake.await
-            } else {
-                match future::select(running.next(), wake).await {
-                    Either::Left(_) => continue,
-                    Either::Right((wake, _)) => wake,
-                }
-            };
-            stopped |= matches!(wake, Either::Right(_));
+            match future::select(std::pin::pin!(running.next()), wake).await {
+                Either::Left(_) | Either::Right((Either::Left(_), _)) => {}
+                Either::Right((Either::Right(_), _)) => break,
+            }
         }
+        self.stopping.tell();
+        let over = self.now().plus(self.settings.last_replies);
+        let over = self.parts.clock.sleep_until(over);
+        if let Either::Right(_) = future::select(std::pin::pin!(running.all_ended()), over).await {
+            tracing::warn!("retries have not ended in time; what they sent counts as unconfirmed");
+        }
+    }
+
+    /// Begins retries of what is due while there are places; an eighth of these takes mail of ours alone.
+    async fn begin_due(self: &Arc<Self>, running: &mut Running) -> bool {
+        let places = self.settings.workers;
+        let for_messages = places.saturating_sub(places / 8);
+        let mut found = false;
+        for which in [DueMail::All, DueMail::Own] {
+            let room = places.saturating_sub(running.len());
+            let room = match which {
+                DueMail::All => room.min(for_messages.saturating_sub(running.messages)),
+                DueMail::Own => room,
+            };
+            for leased in self.take_due_logged(which, room).await {
+                found = true;
+                running.add(leased.class, self.begin_retry(leased));
+            }
+        }
+        found
     }
 
     /// Starts a retry; what is returned ends with it.
@@ -78,9 +123,8 @@ impl Relay {
         ended
     }
 
-    async fn take_due_logged(&self, running: usize) -> Vec<Leased> {
-        let room = self.settings.workers.saturating_sub(running);
-        self.take_due(room).await.unwrap_or_else(|error| {
+    async fn take_due_logged(&self, which: DueMail, room: usize) -> Vec<Leased> {
+        self.take_due(which, room).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the spool cannot be asked for what is due");
             Vec::new()
         })
@@ -91,7 +135,7 @@ impl Relay {
     /// # Errors
     /// Where the spool does not answer.
     pub async fn work_once(self: &Arc<Self>) -> Result<usize, StoreError> {
-        let due = self.take_due(self.settings.workers).await?;
+        let due = self.take_due(DueMail::All, self.settings.workers).await?;
         let count = due.len();
         future::join_all(
             due.into_iter()
@@ -101,13 +145,13 @@ impl Relay {
         Ok(count)
     }
 
-    async fn take_due(&self, room: usize) -> Result<Vec<Leased>, StoreError> {
+    async fn take_due(&self, which: DueMail, room: usize) -> Result<Vec<Leased>, StoreError> {
         if room == 0 {
             return Ok(Vec::new());
         }
         self.parts
             .spool
-            .lease_due(self.now(), self.settings.attempt_lease, room)
+            .lease_due(which, self.now(), self.settings.attempt_lease, room)
             .await
     }
 
@@ -183,8 +227,8 @@ impl Relay {
                 }
             }
         }
-        let Some(_permit) = self.destinations.enter(record.recipient.domain()) else {
-            let due = self.now().plus(self.settings.shortest_retry);
+        let Some(_permits) = self.destinations.enter_again(record.recipient.domain()) else {
+            let due = self.now().plus(self.settings.crowded_retry);
             return self.put_back(&lease, &record, due).await;
         };
         let (content, delivery) = match self.gather((class, &header), &lease, &record).await {
@@ -276,8 +320,9 @@ impl Relay {
             demands: header.demands,
         };
         let spool = self.parts.spool.clone();
-        let gate: Arc<dyn FinalDot> = Arc::new(LeasedDot::new(spool, delivery.lease.clone()));
-        let result = self.run_round(&outgoing, vec![delivery], &gate).await;
+        let gate = Arc::new(LeasedDot::new(spool, delivery.lease.clone()));
+        let leave = self.leave_of_retry(gate, header.size);
+        let result = self.run_round(&outgoing, vec![delivery], &leave).await;
         self.learn(&result).await;
         for (delivery, verdict) in result {
             self.settle_spooled(header, content, delivery, verdict)

@@ -1,6 +1,7 @@
 //! Delivery: connects, proves the peer, hands over. Nothing is decided here but what comes next.
 
 use std::fmt;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use securemail_core::limits;
 use securemail_core::route::{Hop, PeerAuthenticated, PeerFailure, Trust, authenticate};
 use securemail_core::vocab::{Content, DnsName, UnixTime};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
@@ -71,9 +72,10 @@ impl SmtpTransport {
     /// Address by address, until one has its say.
     async fn try_addresses(&self, attempt: &Attempt) -> Tried {
         let mut tried = Tried::nothing();
+        let until = self.proof_until();
         let addresses = attempt.hop.addresses.iter();
         for &address in addresses.take(limits::ADDRESSES_PER_HOST_MAX) {
-            let next = self.try_address(address, attempt).await;
+            let next = self.try_address(address, attempt, until).await;
             let is_final = next.is_final();
             tried = tried.or(next);
             if is_final {
@@ -83,27 +85,29 @@ impl SmtpTransport {
         tried
     }
 
-    async fn try_address(&self, address: IpAddr, attempt: &Attempt) -> Tried {
+    async fn try_address(&self, address: IpAddr, attempt: &Attempt, until: Instant) -> Tried {
+        let session = (address, until);
         let host = SocketAddr::new(address, attempt.hop.port);
         let chunking = self.settings.chunking && !self.chunkless.has(host, self.clock.now());
-        let (tried, said) = self.try_session(address, attempt, chunking).await;
+        let (tried, said) = self.try_session(session, attempt, chunking).await;
         if said != Said::NoChunks {
             return tried;
         }
         // Nothing was taken, and leave was not asked for.
         tracing::debug!(host = %attempt.hop.host, "announces CHUNKING and does not know it");
         self.chunkless.add(host, self.clock.now());
-        self.try_session(address, attempt, false).await.0
+        self.try_session(session, attempt, false).await.0
     }
 
     async fn try_session(
         &self,
-        address: IpAddr,
+        (address, until): (IpAddr, Instant),
         attempt: &Attempt,
         chunking: bool,
     ) -> (Tried, Said) {
         let mut tried = Tried::at(address);
-        match self.prove(address, &attempt.hop, &mut tried).await {
+        let proving = self.prove(address, &attempt.hop, &mut tried);
+        match in_time(until, proving).await {
             Ok((wire, mut ready)) => {
                 if !chunking {
                     ready.forgo_chunking();
@@ -117,6 +121,11 @@ impl SmtpTransport {
                 (tried, Said::OfSession)
             }
         }
+    }
+
+    /// Until when a host that is tried from now on must have proved itself, at whatever address.
+    pub(super) fn proof_until(&self) -> Instant {
+        Instant::now() + self.settings.timeouts.proof
     }
 
     /// From nothing to a session that is proved to be with this hop.
@@ -379,6 +388,15 @@ pub(super) enum Said {
     OfMessage,
     /// The session only.
     OfSession,
+}
+
+/// What `opening` gives, or silence where its host takes longer than all addresses together may.
+pub(super) async fn in_time<T>(
+    until: Instant,
+    opening: impl Future<Output = Result<T, SessionOutcome>>,
+) -> Result<T, SessionOutcome> {
+    let opened = timeout_at(until, opening).await;
+    opened.unwrap_or_else(|_| Err(unreachable(&WireError::TimedOut)))
 }
 
 pub(super) fn peer_facts(wire: &Wire<TlsStream<TcpStream>>, secured: UnixTime) -> PeerFacts {

@@ -8,9 +8,10 @@ use securemail_core::backend::{
 };
 use securemail_core::limits;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use super::client::{SmtpTransport, peer_facts};
+use super::client::{SmtpTransport, in_time, peer_facts};
 use super::tls::HelloSize;
 use super::tried::Tried;
 use super::wire::{Io, Wire};
@@ -22,12 +23,13 @@ impl NoticeTransport for SmtpTransport {
     async fn attempt_notice(&self, attempt: NoticeAttempt) -> AttemptReport {
         let started = self.clock.now();
         let mut tried = Tried::nothing();
+        let until = self.proof_until();
         for &address in attempt
             .addresses
             .iter()
             .take(limits::ADDRESSES_PER_HOST_MAX)
         {
-            let next = self.try_notice(address, &attempt).await;
+            let next = self.try_notice((address, until), &attempt).await;
             let is_final = next.is_final();
             tried = tried.or(next);
             if is_final {
@@ -40,9 +42,14 @@ impl NoticeTransport for SmtpTransport {
 }
 
 impl SmtpTransport {
-    async fn try_notice(&self, address: IpAddr, attempt: &NoticeAttempt) -> Tried {
+    async fn try_notice(
+        &self,
+        (address, until): (IpAddr, Instant),
+        attempt: &NoticeAttempt,
+    ) -> Tried {
         let mut tried = Tried::at(address);
-        match self.open_notice(address, attempt, &mut tried).await {
+        let opening = self.open_notice(address, attempt, &mut tried);
+        match in_time(until, opening).await {
             Ok((Session::Clear(wire), ready)) => {
                 self.hand_notice(wire, &ready, attempt, &mut tried).await;
             }

@@ -11,9 +11,10 @@ use securemail_core::backend::{
 use securemail_core::limits;
 use securemail_core::vocab::{DnsName, MemoryContent};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use super::client::{SmtpTransport, peer_facts};
+use super::client::{SmtpTransport, in_time, peer_facts};
 use super::notice::AlwaysOpen;
 use super::tls::HelloSize;
 use super::wire::{Io, Wire};
@@ -29,9 +30,10 @@ impl ReturnTransport for SmtpTransport {
     async fn attempt_return(&self, attempt: ReturnAttempt) -> ReturnOutcome {
         let no_address = SessionOutcome::Unreachable("the host has no address".to_owned());
         let mut outcome = ReturnOutcome::Unanswered(no_address);
+        let until = self.proof_until();
         let addresses = attempt.hop.addresses.iter();
         for &address in addresses.take(limits::ADDRESSES_PER_HOST_MAX) {
-            outcome = self.try_return(address, &attempt).await;
+            outcome = self.try_return((address, until), &attempt).await;
             // Another address may be up, or show the right certificate; whoever answered has answered.
             let ReturnOutcome::Unanswered(_) = outcome else {
                 break;
@@ -42,8 +44,13 @@ impl ReturnTransport for SmtpTransport {
 }
 
 impl SmtpTransport {
-    async fn try_return(&self, address: IpAddr, attempt: &ReturnAttempt) -> ReturnOutcome {
-        let (mut wire, ready) = match self.prove_named(address, attempt).await {
+    async fn try_return(
+        &self,
+        (address, until): (IpAddr, Instant),
+        attempt: &ReturnAttempt,
+    ) -> ReturnOutcome {
+        let proving = self.prove_named(address, attempt);
+        let (mut wire, ready) = match in_time(until, proving).await {
             Ok(proved) => proved,
             Err(outcome) => return ReturnOutcome::Unanswered(outcome),
         };

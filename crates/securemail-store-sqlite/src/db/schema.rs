@@ -186,6 +186,13 @@ ALTER TABLE tls_received ADD COLUMN signed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tls_received ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
 UPDATE tls_received SET octets = length(report);
 ",
+    "
+-- Mail of ours (class above 1) is found apart from messages, however many of those are due.
+ALTER TABLE deliveries ADD COLUMN own INTEGER NOT NULL DEFAULT 0;
+UPDATE deliveries SET own = 1
+    WHERE (tenant, queue) IN (SELECT tenant, queue FROM items WHERE class > 1);
+CREATE INDEX deliveries_due_own ON deliveries (due) WHERE own = 1 AND due IS NOT NULL;
+",
 ];
 
 /// Wrapped keys. A row is never deleted and never moved: erasing overwrites the key in its place with

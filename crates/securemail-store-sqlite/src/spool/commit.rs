@@ -83,7 +83,7 @@ fn write(db: &Connection, item: &Ready, now: UnixTime) -> DbResult<()> {
             queue: item.queue,
             recipient: new.recipient,
         };
-        write_delivery(db, &key, new, now)?;
+        write_delivery(db, &key, (item.class, new), now)?;
     }
     audit::append(db, &item.tenant, &item.events)?;
     Ok(())
@@ -92,7 +92,7 @@ fn write(db: &Connection, item: &Ready, now: UnixTime) -> DbResult<()> {
 fn write_delivery(
     db: &Connection,
     key: &DeliveryKey,
-    new: &NewDelivery,
+    (class, new): (ItemClass, &NewDelivery),
     now: UnixTime,
 ) -> DbResult<()> {
     let leased = check(db, key, new)?;
@@ -103,8 +103,8 @@ fn write_delivery(
     };
     // The fence and the resubmission key of an intent stay.
     let sql = "INSERT INTO deliveries (tenant, queue, recipient, state, fence, since, leased, due,
-                   resubmission, sealed_state, dot)
-               VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10)
+                   resubmission, sealed_state, dot, own)
+               VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                ON CONFLICT DO UPDATE SET state = excluded.state, since = excluded.since,
                    leased = excluded.leased, due = excluded.due, dot = excluded.dot, ended = NULL,
                    resubmission = coalesce(resubmission, excluded.resubmission),
@@ -120,6 +120,7 @@ fn write_delivery(
         new.resubmission.as_ref().map(|key| key.0.as_bytes()),
         new.sealed_state,
         new.due == Due::InFlight,
+        class != ItemClass::Content,
     ])?;
     Ok(())
 }

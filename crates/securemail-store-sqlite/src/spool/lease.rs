@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
 use securemail_core::StoreError;
-use securemail_core::backend::{DeliveryState, Due, Lease, Leased, Settlement};
+use securemail_core::backend::{DeliveryState, Due, DueMail, Lease, Leased, Settlement};
 use securemail_core::vocab::{DeliveryKey, QueueId, UnixTime};
 
 use super::row::{Found, class_of, column_of, end, find, held};
@@ -11,11 +11,11 @@ use crate::db::{DbResult, fence_of, millis, name_of, number};
 /// Leases what is due to `holder`, the longest due first.
 pub(super) fn lease_due(
     db: &Connection,
-    now: UnixTime,
+    (which, now): (DueMail, UnixTime),
     (until, holder): (UnixTime, i64),
     limit: usize,
 ) -> DbResult<Vec<Leased>> {
-    let due = read_due(db, now, limit)?;
+    let due = read_due(db, (which, now), limit)?;
     let sql = "UPDATE deliveries SET fence = ?4, leased = ?5, due = ?5, holder = ?6
                WHERE tenant = ?1 AND queue = ?2 AND recipient = ?3";
     let mut write = db.prepare_cached(sql)?;
@@ -34,12 +34,22 @@ pub(super) fn lease_due(
 }
 
 /// What is due, with the fence that its lease will have.
-fn read_due(db: &Connection, now: UnixTime, limit: usize) -> DbResult<Vec<Leased>> {
-    let sql = "SELECT d.tenant, d.queue, d.recipient, d.fence, d.dot, d.sealed_state,
-                      i.class, i.sealed_header
-               FROM deliveries d JOIN items i USING (tenant, queue)
-               WHERE d.due <= ?1 ORDER BY d.due LIMIT ?2";
-    let mut found = db.prepare_cached(sql)?;
+fn read_due(
+    db: &Connection,
+    (which, now): (DueMail, UnixTime),
+    limit: usize,
+) -> DbResult<Vec<Leased>> {
+    let (by, only) = match which {
+        DueMail::All => ("", ""),
+        DueMail::Own => ("INDEXED BY deliveries_due_own", "AND d.own = 1"),
+    };
+    let sql = format!(
+        "SELECT d.tenant, d.queue, d.recipient, d.fence, d.dot, d.sealed_state,
+                i.class, i.sealed_header
+         FROM deliveries d {by} JOIN items i USING (tenant, queue)
+         WHERE d.due <= ?1 {only} ORDER BY d.due LIMIT ?2"
+    );
+    let mut found = db.prepare_cached(&sql)?;
     let mut rows = found.query(params![millis(now), number(limit as u64)])?;
     let mut due = Vec::new();
     while let Some(row) = rows.next()? {

@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use rusqlite::params;
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    Claim, Committed, DeliveryState, Intent, Lease, Leased, NewEvent, NewItem, Settlement, Spool,
+    Claim, Committed, DeliveryState, DueMail, Intent, Lease, Leased, NewEvent, NewItem, Settlement,
+    Spool,
 };
 use securemail_core::vocab::{DeliveryKey, QueueId, SealedContent, TenantId, UnixTime};
 
@@ -48,13 +49,20 @@ impl Spool for SqliteStore {
 
     async fn lease_due(
         &self,
+        which: DueMail,
         now: UnixTime,
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Leased>, StoreError> {
         // Reading first keeps an idle process from holding the database against the others.
         let any = self.readers.call(move |db| {
-            let sql = "SELECT 1 FROM deliveries WHERE due <= ?1 LIMIT 1";
+            let sql = match which {
+                DueMail::All => "SELECT 1 FROM deliveries WHERE due <= ?1 LIMIT 1",
+                DueMail::Own => {
+                    "SELECT 1 FROM deliveries INDEXED BY deliveries_due_own
+                     WHERE due <= ?1 AND own = 1 LIMIT 1"
+                }
+            };
             Ok(db.prepare_cached(sql)?.exists([millis(now)])?)
         });
         if limit == 0 || !any.await? {
@@ -63,7 +71,7 @@ impl Spool for SqliteStore {
         let holder = self.holder.column();
         self.writer
             .call(Class::Settle, move |db| {
-                lease::lease_due(db, now, (now.plus(lease), holder), limit)
+                lease::lease_due(db, (which, now), (now.plus(lease), holder), limit)
             })
             .await
     }

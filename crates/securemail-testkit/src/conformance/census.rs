@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use securemail_core::backend::{
-    Census, Counts, Due, ItemClass, NewItem, PickupRecord, Pickups, Settlement, Spool,
+    Census, Counts, Due, DueMail, ItemClass, NewItem, PickupRecord, Pickups, Settlement, Spool,
 };
 use securemail_core::vocab::{UnixTime, VaultId, VaultKey};
 
@@ -71,7 +71,10 @@ pub async fn g1_what_is_kept_is_counted_and_what_ended_is_not(harness: &impl Cen
         pickups: 1,
     };
     assert_eq!(counts(&*census, later).await, all, "G1: what is kept");
-    let leased = spool.lease_due(later, MINUTE, 9).await.expect("lease_due");
+    let leased = spool
+        .lease_due(DueMail::All, later, MINUTE, 9)
+        .await
+        .expect("lease_due");
     let tried = Counts { due: 0, ..all };
     assert_eq!(counts(&*census, later).await, tried, "G1: being tried");
     let over = later.plus(2 * MINUTE);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    Claim, DeliveryState, Due, Intent, ItemClass, Lease, Leased, NewDelivery, NewEvent, NewItem,
-    ResubmissionKey, Settlement, Spool,
+    Claim, DeliveryState, Due, DueMail, Intent, ItemClass, Lease, Leased, NewDelivery, NewEvent,
+    NewItem, ResubmissionKey, Settlement, Spool,
 };
 use securemail_core::vocab::{DeliveryKey, KeyedHash, QueueId, UnixTime};
 
@@ -102,7 +102,7 @@ pub(super) async fn commit(spool: &dyn Spool, n: u8, due: Due) {
 
 pub(super) async fn due(spool: &dyn Spool, secs: u64) -> Vec<Leased> {
     spool
-        .lease_due(at(secs), MINUTE, 9)
+        .lease_due(DueMail::All, at(secs), MINUTE, 9)
         .await
         .expect("lease_due")
 }

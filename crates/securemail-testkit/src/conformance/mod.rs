@@ -25,6 +25,7 @@ mod content;
 mod deliveries;
 pub mod directory;
 pub mod domain_memory;
+mod due_mail;
 pub mod keys;
 mod open_dot;
 pub mod pickups;

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    AuditSink, Claim, DeliveryState, Due, Intent, ItemClass, Lease, NewDelivery, Settlement, Spool,
+    AuditSink, Claim, DeliveryState, Due, DueMail, Intent, ItemClass, Lease, NewDelivery,
+    Settlement, Spool,
 };
 
 use super::deliveries::{
     MINUTE, at, commit, deferred, delivery, due, earlier, event, granted, intend, intent, item,
     key, settle, state, submission,
 };
+pub use super::due_mail::s13_mail_of_ours_is_found_behind_messages;
 pub use super::open_dot::{
     s12_a_lease_without_a_dot_leaves_no_doubt, s12_an_open_dot_is_known_until_it_is_settled,
 };
@@ -43,6 +45,7 @@ macro_rules! spool_conformance {
             s11_the_oldest_is_the_one_queued_for_longest,
             s12_an_open_dot_is_known_until_it_is_settled,
             s12_a_lease_without_a_dot_leaves_no_doubt,
+            s13_mail_of_ours_is_found_behind_messages,
             deferred_is_due_again_with_its_new_state,
             woken_is_due,
             a_wake_during_an_attempt_is_kept,
@@ -303,7 +306,10 @@ pub async fn s4_of_many_workers_each_delivery_goes_to_one(harness: &impl SpoolHa
         workers.push(tokio::spawn(async move {
             let mut mine = Vec::new();
             loop {
-                let leased = spool.lease_due(at(0), MINUTE, 3).await.expect("lease_due");
+                let leased = spool
+                    .lease_due(DueMail::All, at(0), MINUTE, 3)
+                    .await
+                    .expect("lease_due");
                 if leased.is_empty() {
                     return mine;
                 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use securemail_core::StoreError;
 use securemail_core::backend::NewEvent;
 use securemail_core::backend::{
-    Claim, Committed, Counts, DeliveryState, Due, Earlier, Intent, ItemClass, Lease, Leased,
-    NewDelivery, NewItem, ResubmissionKey, Settlement, Spool,
+    Claim, Committed, Counts, DeliveryState, Due, DueMail, Earlier, Intent, ItemClass, Lease,
+    Leased, NewDelivery, NewItem, ResubmissionKey, Settlement, Spool,
 };
 use securemail_core::vocab::{
     DeliveryKey, MemoryContent, QueueId, SealedContent, TenantId, UnixTime,
@@ -341,6 +341,7 @@ impl Spool for MemorySpool {
 
     async fn lease_due(
         &self,
+        which: DueMail,
         now: UnixTime,
         lease: Duration,
         limit: usize,
@@ -351,7 +352,11 @@ impl Spool for MemorySpool {
             .iter_mut()
             .filter(|(_, d)| d.state == DeliveryState::Queued)
             .filter_map(|(key, d)| d.due.map(|due| (due, key, d)))
-            .filter(|(due, _, _)| *due <= now)
+            .filter(|(due, key, _)| {
+                let item = items.get(&(key.tenant.clone(), key.queue));
+                let is_message = item.is_some_and(|item| item.class == ItemClass::Content);
+                *due <= now && (which == DueMail::All || !is_message)
+            })
             .collect();
         due.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
         let mut leased = Vec::new();

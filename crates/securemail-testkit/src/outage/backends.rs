@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use securemail_core::StoreError;
 use securemail_core::backend::{
     AddressPrefix, AuditSink, Budget, CachedPolicy, Claim, Committed, DeliveryState, Directory,
-    DkimSigner, DomainHistory, DomainMemory, EventPage, Intent, KeyPurpose, KeyRef, KeyStore,
-    Lease, Leased, NewEvent, NewItem, PickupRecord, Pickups, ReceivedReport, ReportClaim,
+    DkimSigner, DomainHistory, DomainMemory, DueMail, EventPage, Intent, KeyPurpose, KeyRef,
+    KeyStore, Lease, Leased, NewEvent, NewItem, PickupRecord, Pickups, ReceivedReport, ReportClaim,
     ReportSettlement, ReturnHost, ReturnHosts, Settlement, SigningError, SigningKeys, Spent, Spool,
     StoredEvent, Vault, WrappedKey,
 };
@@ -39,12 +39,13 @@ impl<T: Spool> Spool for Outage<T> {
 
     async fn lease_due(
         &self,
+        which: DueMail,
         now: UnixTime,
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Leased>, StoreError> {
         self.check("lease_due").await?;
-        self.inner.lease_due(now, lease, limit).await
+        self.inner.lease_due(which, now, lease, limit).await
     }
 
     async fn open_dot(&self, lease: &Lease) -> Result<(), StoreError> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use securemail_core::StoreError;
 use securemail_core::backend::{
-    Claim, Committed, DeliveryState, Intent, Lease, Leased, NewEvent, NewItem, Settlement, Spool,
+    Claim, Committed, DeliveryState, DueMail, Intent, Lease, Leased, NewEvent, NewItem, Settlement,
+    Spool,
 };
 use securemail_core::vocab::{DeliveryKey, QueueId, SealedContent, TenantId, UnixTime};
 
@@ -42,6 +43,8 @@ pub enum SpoolFault {
     S11,
     /// That a final dot may have left is not written down.
     S12,
+    /// Messages come among mail of ours.
+    S13,
 }
 
 /// A spool in memory that breaks one clause.
@@ -143,6 +146,7 @@ impl Spool for SabotagedSpool {
 
     async fn lease_due(
         &self,
+        which: DueMail,
         now: UnixTime,
         lease: Duration,
         limit: usize,
@@ -152,7 +156,11 @@ impl Spool for SabotagedSpool {
             SpoolFault::S5 => Duration::from_secs(1 << 40),
             _ => lease,
         };
-        self.inner.lease_due(now, lease, limit).await
+        let which = match self.fault {
+            SpoolFault::S13 => DueMail::All,
+            _ => which,
+        };
+        self.inner.lease_due(which, now, lease, limit).await
     }
 
     async fn open_dot(&self, lease: &Lease) -> Result<(), StoreError> {
