@@ -130,6 +130,7 @@ struct Case {
     fetched: Option<Result<String, FetchError>>,
     vantage: Option<String>,
     confirmed: Option<String>,
+    cut_off: Option<String>,
     history: Option<DomainHistory>,
     attempts: Vec<AttemptEvidence>,
 }
@@ -151,6 +152,7 @@ impl Case {
             ["vault", "impossible"] => self.no_vault = true,
             ["sender", "consents"] => self.consent = true,
             ["stable-for", time] => self.settings.stable_for = duration(time),
+            ["cut-off", ago] => self.cut_off = Some((*ago).to_owned()),
             ["asked-again", ago] => self.confirmed = Some((*ago).to_owned()),
             ["requiretls"] => self.require_tls = true,
             ["nta7516"] => self.nta7516 = true,
@@ -393,6 +395,7 @@ impl Case {
         evidence.sts.cached = self.cached.clone();
         evidence.sts.confirmed =
             (self.confirmed.as_deref()).map(|ago| self.now().minus(duration(ago)));
+        evidence.cut_off = (self.cut_off.as_deref()).map(|ago| self.now().minus(duration(ago)));
         evidence.history = self.history.clone();
         evidence.attempts = self.attempts.clone();
         let mut inquiry = Inquiry::new(evidence, self.now());

@@ -116,11 +116,13 @@ impl Relay {
         }
     }
 
-    /// Ends alarms that are only heard when they happen, after some silence. Canaries say it themselves.
+    /// Ends alarms that are only heard when they happen, after some silence. Canaries say it themselves,
+    /// and of a network that is back the first connection tells.
     pub(super) async fn end_quiet_alarms(&self) {
         for alarm in self.alarms.quiet_since(self.now().minus(QUIET)) {
-            if alarm != Alarm::Canary {
-                self.clear(alarm).await;
+            match alarm {
+                Alarm::Canary | Alarm::CutOff => {}
+                Alarm::Disagreement | Alarm::Fall | Alarm::Vantage => self.clear(alarm).await,
             }
         }
     }

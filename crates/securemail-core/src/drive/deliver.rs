@@ -149,6 +149,7 @@ impl Relay {
     /// What the policy says; under a policy of the domain, nothing final before its announcement was asked
     /// for once more (rule G-05). Where that cannot be done, the message waits.
     async fn decide(&self, delivery: &mut Delivery) -> Decision {
+        delivery.evidence.cut_off = self.cut_off();
         let decision = self.parts.policy.decide(&delivery.evidence, self.now());
         if !decision.wants_confirmation() {
             return decision;
@@ -187,7 +188,12 @@ impl Relay {
         };
         let attempting = self.parts.transport.attempt(attempt);
         let report = match self.unless_over(leave, &dot, attempting).await {
-            Ok(report) => report,
+            Ok(report) => {
+                if let Some((delivery, _)) = batch.first() {
+                    self.hear(&delivery.evidence.domain, &report.outcome).await;
+                }
+                report
+            }
             Err(cut_off) => cut_off.report(&hop.host, began, self.now()),
         };
         self.observe_report(&report);

@@ -6,6 +6,7 @@
 mod alarms;
 mod bounce;
 mod conclude;
+mod cut_off;
 mod deliver;
 mod destinations;
 mod gate;
@@ -63,7 +64,7 @@ use crate::backend::{
 };
 use crate::ledger::Log;
 use crate::mail::verp;
-use crate::route::PolicySettings;
+use crate::route::{PolicySettings, Reach};
 use crate::seal::RecordCipher;
 use crate::vocab::{Address, DnsName, TenantId, UnixTime};
 
@@ -171,7 +172,8 @@ impl RelaySettings {
     }
 }
 
-/// The relay: shared by all sessions, without state that another node lacks.
+/// The relay: shared by all sessions, without state that another node lacks, but for what is of a node
+/// itself: which domains rest, and whether hosts can be reached from it.
 pub struct Relay {
     parts: Parts,
     settings: RelaySettings,
@@ -185,6 +187,7 @@ pub struct Relay {
     stopping: Stopping,
     tls_counts: TlsCounts,
     alarms: Alarms,
+    reach: Mutex<Reach>,
     logs: Mutex<BTreeMap<TenantId, Log>>,
 }
 
@@ -208,6 +211,7 @@ impl Relay {
             stopping: Stopping::default(),
             tls_counts: TlsCounts::default(),
             alarms: Alarms::default(),
+            reach: Mutex::default(),
             logs: Mutex::default(),
             parts,
             settings,

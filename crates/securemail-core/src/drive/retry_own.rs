@@ -82,7 +82,8 @@ impl Relay {
             }
         };
         let until = header.accepted.plus(patience);
-        let over = self.now() >= until;
+        // While nobody can be reached, that is our own fault, and ends nothing.
+        let over = self.now() >= until && self.cut_off().is_none();
         let not_before = not_before.unwrap_or_else(|| self.retry_at(&delivery));
         match fared {
             Fared::Taken => self.own_taken(class, header, &delivery).await,
@@ -241,6 +242,8 @@ impl Relay {
             };
             self.observe_report(&report);
             self.count_unproved(class, &delivery.evidence, &report);
+            self.hear(delivery.record.recipient.domain(), &report.outcome)
+                .await;
             takes_letters |= report.outcome != SessionOutcome::Incapable(Lack::SmtpUtf8);
             let session = AttemptEvidence {
                 host: hop.host,

@@ -33,6 +33,10 @@ pub struct Evidence {
     pub history: Option<DomainHistory>,
     /// Sessions tried for this message, the latest last.
     pub attempts: Vec<AttemptEvidence>,
+    /// Since when no host of any domain can be reached from here, where that is so: then the silence of
+    /// this one says nothing of it.
+    #[serde(default)]
+    pub cut_off: Option<UnixTime>,
     /// What matters of the message.
     pub message: MessageFacts,
 }
@@ -165,6 +169,7 @@ impl Evidence {
             sts: StsEvidence::default(),
             history: None,
             attempts: Vec::new(),
+            cut_off: None,
             message,
         }
     }

@@ -58,6 +58,7 @@ mod partners;
 mod peer;
 mod policy;
 mod published;
+mod reach;
 mod replay;
 mod rule;
 mod sessions;
@@ -84,6 +85,7 @@ pub use policy::StandardPolicy;
 pub use published::{
     PublishedHosts, PublishedSts, PublishedTlsa, published_hosts, published_sts, published_tlsa,
 };
+pub use reach::Reach;
 pub use replay::Decided;
 pub use rule::Rule;
 pub use settings::{Network, NetworkError, PolicySettings, is_allowed, is_public};

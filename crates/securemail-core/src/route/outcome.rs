@@ -17,6 +17,10 @@ pub(super) const RETRY_MIN: Duration = Duration::from_secs(450);
 /// Retries come no later than this one after the other.
 const RETRY_MAX: Duration = Duration::from_secs(8 * 3600);
 
+/// While no host of any domain can be reached, each is tried so often: it may be over at any moment, and
+/// whoever is asked in vain is our own network.
+const CUT_OFF_RETRY: Duration = Duration::from_secs(15 * 60);
+
 /// Support of REQUIRETLS is needed (RFC 8689, section 7).
 const NO_REQUIRE_TLS: EnhancedStatus = EnhancedStatus::new(5, 7, 30);
 
@@ -56,6 +60,14 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
             }
             ending.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
         }
+        // Never into the vault for want of a network of our own, and never back.
+        Obstacle::Transient if ending.is_cut_off() => {
+            findings.hold(Rule::F02, &domain, "");
+            Route::Defer {
+                class: DeferClass::OwnFault,
+                not_before: ending.next_try().min(ending.now.plus(CUT_OFF_RETRY)),
+            }
+        }
         Obstacle::Transient => {
             findings.hold(Rule::G03, &domain, "");
             if ending.evidence.message.may_divert() {
@@ -85,6 +97,11 @@ impl Ending<'_> {
             class,
             not_before: self.next_try(),
         }
+    }
+
+    /// Whether silence is our own fault: nobody answers us, and in this round nobody did either.
+    fn is_cut_off(&self) -> bool {
+        self.evidence.cut_off.is_some() && sessions::all_silent(self.evidence)
     }
 
     /// The vault is required and cannot be used (G-06).

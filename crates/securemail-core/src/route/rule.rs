@@ -291,6 +291,8 @@ rules! {
     H01 "H-01" "securemail, section 5" "This is less safe than what the domain showed before."
     F01 "F-01" "securemail, section 2"
         "Something of our own does not work, so the message waits until it does."
+    F02 "F-02" "securemail, section 2"
+        "No host of any domain can be reached from here, so the silence of this one says nothing of it."
     Nta01 "NTA-01" "NTA 7516, TXT record"
         "The domain takes part in NTA 7516, which demands a signed list of mail servers and signed keys (DANE)."
     Nta02 "NTA-02" "NTA 7516, ntamx"

@@ -45,6 +45,17 @@ impl<'a> Sessions<'a> {
     }
 }
 
+/// Whether no host took a connection in this round.
+pub(super) fn all_silent(evidence: &Evidence) -> bool {
+    let is_silent = |attempt: &&AttemptEvidence| {
+        matches!(
+            attempt.outcome,
+            SessionOutcome::Unreachable(_) | SessionOutcome::CalledOff
+        )
+    };
+    Sessions::of_this_round(evidence).0.iter().all(is_silent)
+}
+
 /// What the hosts of this round lack. Where they lack different things, what weighs most: that which
 /// the vault cannot make up for.
 pub(super) fn lack(evidence: &Evidence) -> Option<Lack> {

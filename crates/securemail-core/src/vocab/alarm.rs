@@ -8,6 +8,8 @@ use std::str::FromStr;
 pub enum Alarm {
     /// A name whose state is known is answered as it cannot be; all mail is held.
     Canary,
+    /// No host of any domain can be reached.
+    CutOff,
     /// Two validators, or a denial and its proof, do not agree about a name.
     Disagreement,
     /// A domain shows less than before, and what it shows still lets mail through.
@@ -18,13 +20,20 @@ pub enum Alarm {
 
 impl Alarm {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Canary, Self::Disagreement, Self::Fall, Self::Vantage];
+    pub const ALL: [Self; 5] = [
+        Self::Canary,
+        Self::CutOff,
+        Self::Disagreement,
+        Self::Fall,
+        Self::Vantage,
+    ];
 
     /// Its stable text, for logs and numbers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Canary => "canary",
+            Self::CutOff => "cut_off",
             Self::Disagreement => "disagreement",
             Self::Fall => "fall",
             Self::Vantage => "vantage",
@@ -36,6 +45,9 @@ impl Alarm {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Canary => "a canary is answered as it cannot be, so all mail is held",
+            Self::CutOff => {
+                "no host of any domain can be reached from here, so mail to silent hosts is held"
+            }
             Self::Disagreement => "two validators do not agree",
             Self::Fall => "a domain was safer before, and mail still goes there directly",
             Self::Vantage => "another vantage sees other records than we do",

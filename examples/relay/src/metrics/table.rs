@@ -78,7 +78,10 @@ pub const FAMILIES: [Family; 20] = [
     counter(
         ALARMS,
         "How often something was heard that is an alarm of the node.",
-        ("alarm", &["canary", "disagreement", "fall", "vantage"]),
+        (
+            "alarm",
+            &["canary", "cut_off", "disagreement", "fall", "vantage"],
+        ),
     ),
     gauge(SPOOL_QUEUED, "Deliveries that wait in the spool."),
     gauge(SPOOL_DUE, "Of these, how many are due and not being tried."),
