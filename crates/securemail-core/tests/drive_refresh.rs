@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use securemail_core::backend::{
-    Clock, DomainMemory, FetchError, FetchedPolicy, PolicyFetcher, TransportPolicy,
+    Clock, DomainMemory, Fact, FetchError, FetchedPolicy, PolicyFetcher, PolicyRefresh,
+    TransportPolicy,
 };
 use securemail_core::drive::{Inquirer, Refresher};
 use securemail_core::limits::REFRESHES_AT_ONCE_MAX;
@@ -14,6 +15,7 @@ use securemail_core::route::{MessageFacts, Route, Rule, StandardPolicy};
 use securemail_core::vocab::{
     DnsName, LookupFailure, Outcome, Profile, RecordKind, Security, UnixTime,
 };
+use securemail_testkit::fakes::RecordingObserver;
 use securemail_testkit::memory::MemoryDomainMemory;
 use securemail_testkit::scripted::ScriptedDns;
 use securemail_testkit::sim::ManualClock;
@@ -50,6 +52,7 @@ struct World {
     hosts: Arc<Hosts>,
     memory: Arc<MemoryDomainMemory>,
     clock: Arc<ManualClock>,
+    observer: Arc<RecordingObserver>,
 }
 
 impl World {
@@ -59,6 +62,7 @@ impl World {
             hosts: Arc::default(),
             memory: Arc::default(),
             clock: Arc::default(),
+            observer: Arc::default(),
         }
     }
 
@@ -73,6 +77,7 @@ impl World {
         };
         Refresher {
             inquirer,
+            observer: self.observer.clone(),
             address_book,
         }
     }
@@ -191,6 +196,42 @@ async fn a_policy_host_that_is_down_is_asked_again_within_the_day() {
     world.serve(&domain, "enforce");
     assert_eq!(process.run_due().await.unwrap(), 1);
     assert!(world.memory.policy(&domain).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_fetched_anew_is_told_long_before_it_ends() {
+    let (world, domain, process) = watched_world().await;
+    process.run_due().await.unwrap();
+    world.fail(&domain);
+    let mut told = Vec::new();
+    for _ in 0..9 * 24 {
+        world.clock.advance(HOUR);
+        process.run_due().await.unwrap();
+    }
+    for fact in world.observer.facts() {
+        if let Fact::PolicyRefresh(refresh) = fact {
+            told.push(refresh);
+        }
+    }
+    assert_eq!(told[0], PolicyRefresh::Fetched);
+    let missed = told.iter().position(|one| *one == PolicyRefresh::Missed);
+    let missed = missed.expect("the operator never hears of it");
+    // After the first day it fails each hour, and from the second on that is news.
+    assert!((20..=32).contains(&missed), "{missed}");
+    assert!(
+        told[1..missed]
+            .iter()
+            .all(|one| *one == PolicyRefresh::Failed)
+    );
+    assert!(
+        told[missed..]
+            .iter()
+            .all(|one| *one == PolicyRefresh::Missed)
+    );
+    assert!(
+        world.expires(&domain).await > world.clock.now(),
+        "before its end"
+    );
 }
 
 #[tokio::test]

@@ -157,6 +157,7 @@ pub async fn assemble(settings: &Settings, carrier: Carrier) -> Result<App, Trou
     let relay = Relay::new(parts, base.pickups.clone(), relay_settings(settings)?).await?;
     let refresher = Refresher {
         inquirer,
+        observer: base.metrics.clone(),
         address_book: tenants::address_book(settings),
     };
     Ok(App {

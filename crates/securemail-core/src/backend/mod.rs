@@ -32,7 +32,7 @@ pub use memory::{
     ReportClaim, ReportSettlement, Span,
 };
 pub use notifier::{CodeMessage, Notifier, NotifyError, Receipt};
-pub use observer::{AttemptKind, End, Fact, Observer};
+pub use observer::{AttemptKind, End, Fact, Observer, PolicyRefresh};
 pub use pickups::{AddressPrefix, Budget, PickupRecord, Pickups, Spent};
 pub use policy::TransportPolicy;
 pub use reports::{PostError, ReportPoster};

@@ -53,6 +53,19 @@ pub enum Fact {
         /// It was taken; else it was given up.
         taken: bool,
     },
+    /// A policy (MTA-STS) was looked at in the background.
+    PolicyRefresh(PolicyRefresh),
+}
+
+/// How a look at a policy in the background ended.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum PolicyRefresh {
+    /// It was fetched.
+    Fetched,
+    /// One in force could not be fetched anew.
+    Failed,
+    /// The same, since two days, or since half of its life.
+    Missed,
 }
 
 /// How a recipient of a message ended.

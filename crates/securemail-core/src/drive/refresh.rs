@@ -5,6 +5,7 @@
 //! has one now. Of several processes over one domain memory exactly one looks at a domain.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -13,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Inquirer;
 use crate::StoreError;
-use crate::backend::CachedPolicy;
+use crate::backend::{CachedPolicy, Fact, Observer, PolicyRefresh};
 use crate::limits::{REFRESHES_AT_ONCE_MAX, STS_FETCH_AGAIN_SECS};
 use crate::route::{
     Announcement, Asked, Evidence, MessageFacts, announcement, keepable, missed_until,
@@ -25,6 +26,8 @@ use crate::vocab::{DnsName, Profile, UnixTime};
 pub struct Refresher {
     /// Asks, fetches and remembers.
     pub inquirer: Inquirer,
+    /// Is told how looks at policies end; `()` hears nothing.
+    pub observer: Arc<dyn Observer>,
     /// Domains of the address book: they are looked at before the first message goes there.
     pub address_book: Vec<DnsName>,
 }
@@ -87,28 +90,65 @@ impl Refresher {
 
     /// Looks at one domain, and says when it is next.
     async fn look(&self, domain: &DnsName) -> Result<(), StoreError> {
-        let again = match self.refresh(domain).await? {
+        let kept = self.inquirer.memory.policy(domain).await?;
+        let now = self.inquirer.clock.now();
+        let in_force = kept.filter(|kept| kept.expires > now);
+        let again = match self.refresh(domain, in_force.as_ref()).await? {
             Looked::Nothing => spread(domain, EVERY),
-            Looked::Fetched { lives } => spread(domain, before_its_end(lives)),
-            Looked::Failed => AFTER_FAILURE,
+            Looked::Fetched { lives } => {
+                self.told(PolicyRefresh::Fetched);
+                spread(domain, before_its_end(lives))
+            }
+            Looked::Failed => {
+                if let Some(kept) = &in_force {
+                    self.tell_failure(domain, kept, now);
+                }
+                AFTER_FAILURE
+            }
         };
         let due = self.inquirer.clock.now().plus(again);
         self.inquirer.memory.looked_at(domain, due).await
     }
 
+    fn told(&self, refresh: PolicyRefresh) {
+        self.observer.observe(Fact::PolicyRefresh(refresh));
+    }
+
+    /// Whoever blocks the policy host wins when the policy ends, so the operator hears of it long before (RFC
+    /// 8461, section 10.2): once a day, from the second day on, or from half of its life.
+    fn tell_failure(&self, domain: &DnsName, kept: &CachedPolicy, now: UnixTime) {
+        let missed = now.since(kept.fetched);
+        let patience = EVERY.saturating_mul(2);
+        let life = kept.expires.since(kept.fetched);
+        if missed < patience.min(life / 2) {
+            return self.told(PolicyRefresh::Failed);
+        }
+        self.told(PolicyRefresh::Missed);
+        let hours = kept.expires.since(now).as_secs() / 3600;
+        if missed.as_secs() % EVERY.as_secs() < AFTER_FAILURE.as_secs() || life < patience {
+            tracing::warn!(
+                %domain,
+                hours,
+                "the policy (MTA-STS) in force could not be fetched anew for some time; it ends in so many hours"
+            );
+        }
+    }
+
     /// Fetches the policy of a domain, where it announces one or one is in force.
-    async fn refresh(&self, domain: &DnsName) -> Result<Looked, StoreError> {
+    async fn refresh(
+        &self,
+        domain: &DnsName,
+        in_force: Option<&CachedPolicy>,
+    ) -> Result<Looked, StoreError> {
         let Inquirer {
             fetcher,
             memory,
             clock,
             ..
         } = &self.inquirer;
-        let kept = memory.policy(domain).await?;
-        let in_force = kept.filter(|kept| kept.expires > clock.now());
         let id = match (self.announced(domain).await, in_force) {
             (Announcement::Id(id), _) => id,
-            (Announcement::Nothing | Announcement::Unknown, Some(kept)) => kept.id,
+            (Announcement::Nothing | Announcement::Unknown, Some(kept)) => kept.id.clone(),
             (Announcement::Nothing, None) => return Ok(Looked::Nothing),
             (Announcement::Unknown, None) => return Ok(Looked::Failed),
         };

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use securemail_core::backend::{
-    AttemptKind, CodeMessage, End, Fact, ItemClass, Notifier, NotifyError, Observer, Receipt,
+    AttemptKind, CodeMessage, End, Fact, ItemClass, Notifier, NotifyError, Observer, PolicyRefresh,
+    Receipt,
 };
 use securemail_core::route::DeferClass;
 
@@ -50,6 +51,14 @@ impl Observer for Metrics {
                     // A message is counted with its recipients, and nobody waits for a report.
                     ItemClass::Content | ItemClass::TlsReport => {}
                 }
+            }
+            Fact::PolicyRefresh(refresh) => {
+                let result = match refresh {
+                    PolicyRefresh::Fetched => "fetched",
+                    PolicyRefresh::Failed => "failed",
+                    PolicyRefresh::Missed => "missed",
+                };
+                self.0.count(table::POLICIES, result);
             }
             _ => {}
         }

@@ -14,6 +14,7 @@ pub const TLS_FAILURES: &str = "securemail_tls_failures_total";
 pub const NOTICES: &str = "securemail_notices_total";
 pub const SENDER_MAILS: &str = "securemail_sender_mails_total";
 pub const ALARMS: &str = "securemail_alarms_total";
+pub const POLICIES: &str = "securemail_policy_refreshes_total";
 pub const SMS: &str = "securemail_sms_total";
 pub const SPOOL_QUEUED: &str = "securemail_spool_queued";
 pub const SPOOL_DUE: &str = "securemail_spool_due";
@@ -26,7 +27,7 @@ pub const MEMORY: &str = "process_resident_memory_bytes";
 pub const STARTED: &str = "process_start_time_seconds";
 
 /// In the order in which they are shown.
-pub const FAMILIES: [Family; 20] = [
+pub const FAMILIES: [Family; 21] = [
     counter(
         MESSAGES,
         "Messages answered at their end of data.",
@@ -82,6 +83,11 @@ pub const FAMILIES: [Family; 20] = [
             "alarm",
             &["canary", "cut_off", "disagreement", "fall", "vantage"],
         ),
+    ),
+    counter(
+        POLICIES,
+        "Looks at policies (MTA-STS) in the background.",
+        ("result", &["fetched", "failed", "missed"]),
     ),
     gauge(SPOOL_QUEUED, "Deliveries that wait in the spool."),
     gauge(SPOOL_DUE, "Of these, how many are due and not being tried."),
