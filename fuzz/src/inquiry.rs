@@ -1,13 +1,16 @@
 //! The inquiry with arbitrary answers: it ends, and what is decided has reasons and can be decided again.
 
-use securemail_core::backend::{FetchError, FetchedPolicy, TransportPolicy, VantageView};
+use securemail_core::backend::{
+    AttemptReport, FetchError, FetchedPolicy, PeerFacts, SessionOutcome, TransportPolicy,
+    VantageView,
+};
 use securemail_core::route::{
-    Ask, AskReply, Asked, Decided, Evidence, Explanation, Inquiry, MessageFacts, NtaSettings, Seen,
+    Ask, AskReply, Asked, Decided, Evidence, Explanation, Inquiry, MessageFacts, NtaSettings,
     StandardPolicy, Step, nta7516,
 };
 use securemail_core::vocab::{
-    Answer, DnsName, LookupFailure, Mx, MxTarget, Outcome, Profile, RecordKind, Security, Tlsa,
-    UnixTime,
+    Answer, DnsName, Language, LookupFailure, Mx, MxTarget, Outcome, Profile, RecordKind, Security,
+    Tlsa, UnixTime,
 };
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_262_400);
@@ -174,15 +177,37 @@ pub(crate) fn inquiry(octets: &[u8]) {
     assert!(octets.is_empty(), "the inquiry does not end");
 }
 
+/// A session in which a host showed what is no certificate.
+fn session(host: &DnsName) -> AttemptReport {
+    let peer = PeerFacts {
+        version: "TLSv1.3".to_owned(),
+        cipher: "TLS13_AES_256_GCM_SHA384".to_owned(),
+        group: "X25519".to_owned(),
+        chain: vec![vec![0x30, 0]],
+        ehlo: host.to_string(),
+        secured: NOW,
+    };
+    AttemptReport {
+        host: host.clone(),
+        address: None,
+        own_address: None,
+        peer: Some(peer),
+        proof: None,
+        outcome: SessionOutcome::Completed,
+        recipients: Vec::new(),
+        others: Vec::new(),
+        ended: NOW,
+        took: std::time::Duration::ZERO,
+    }
+}
+
 fn check(evidence: Evidence) {
     let policy = StandardPolicy::default();
     let decision = policy.decide(&evidence, NOW);
     assert!(!decision.findings.is_empty() && !decision.sentence().is_empty());
-    let seen = [Seen {
-        host: evidence.domain.clone(),
-        leaf: vec![0x30, 0],
-    }];
-    let explanation = Explanation::new(&evidence, &decision, &seen);
+    assert!(!decision.summary().sentence(Language::Dutch).is_empty());
+    let tried = [session(&evidence.domain)];
+    let explanation = Explanation::new(&evidence, &decision, &tried);
     assert!(!explanation.to_string().is_empty());
     let decided = Decided {
         decision,

@@ -11,9 +11,12 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use securemail_core::backend::Pickups as _;
 use securemail_core::drive::pickup::{Deposit, PickupParts, PickupService, PickupSettings};
+use securemail_core::route::Decision;
 use securemail_core::seal::LocalMasterKey;
 use securemail_core::secret::Key32;
-use securemail_core::vocab::{DeliveryKey, MemoryContent, Profile, QueueId, Tenant, VaultKey};
+use securemail_core::vocab::{
+    DeliveryKey, Language, MemoryContent, Profile, QueueId, Tenant, UnixTime, VaultKey,
+};
 use securemail_testkit::fakes::RecordingNotifier;
 use securemail_testkit::memory::{
     MemoryAudit, MemoryDirectory, MemoryKeyStore, MemoryPickups, MemoryVault,
@@ -327,13 +330,19 @@ fn deposit(queue: u8, has_number: bool) -> Result<Deposit, Failure> {
         recipient: "piet@b.test".parse()?,
         content: Arc::new(MemoryContent::new(MAIL.into())),
         reason: "No safe way was found.".to_owned(),
-        why: "No safe way was found.".to_owned(),
+        summary: Decision::own_fault(
+            &"b.test".parse()?,
+            UnixTime::from_secs(0),
+            UnixTime::from_secs(0),
+        )
+        .summary(),
         phone: if has_number {
             Some("+31612345678".parse()?)
         } else {
             None
         },
         language: "nl".to_owned(),
+        sender_language: Language::Dutch,
         events: Vec::new(),
     })
 }

@@ -170,13 +170,21 @@ async fn an_inquiry_made_anew_looks_past_what_is_kept() {
     assert!(!matches!(world.decide(&again).route, Route::Deliver(_)));
     let facts = world.facts.clone();
     let domain = domain();
-    let anew = world
-        .inquirer
-        .inquire_anew(&domain, Profile::Standard, facts);
-    let anew = anew.await.unwrap();
-    assert!(anew.sts.cached.is_none() && anew.sts.fetched.is_some());
-    let decision = world.decide(&anew);
+    let anew = async || {
+        let facts = facts.clone();
+        let anew = world
+            .inquirer
+            .inquire_anew(&domain, Profile::Standard, facts);
+        anew.await.unwrap()
+    };
+    let found = anew().await;
+    assert!(found.sts.cached.is_none() && found.sts.fetched.is_some());
+    let decision = world.decide(&found);
     assert!(matches!(decision.route, Route::Deliver(_)), "{decision}");
+    // Also where its owner changed it under the same id.
+    world.publish("2", "mx.other.example");
+    let decision = world.decide(&anew().await);
+    assert!(!matches!(decision.route, Route::Deliver(_)), "{decision}");
 }
 
 /// The main flow asks: without it the message would never go back.

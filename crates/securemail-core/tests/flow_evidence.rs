@@ -4,17 +4,20 @@ mod flow_world;
 
 use flow_world::{DAY, HOME, HOUR, MINUTE, SECOND, World, defers, message, message_with, refuses};
 use securemail_core::backend::{
-    DomainHistory, DomainMemory, HostHistory, RecipientOutcome, SessionOutcome,
+    Directory as _, DomainHistory, DomainMemory, HostHistory, RecipientOutcome, SessionOutcome,
 };
 use securemail_core::ledger::{EventName, Fact};
 use securemail_core::route::{Explanation, PeerFailure, Route};
-use securemail_core::vocab::sha256;
+use securemail_core::vocab::{Language, sha256};
 use securemail_testkit::scripted::HostScript;
 use sha2::{Digest, Sha256};
 
 /// A domain for each way that a decision can end; the message goes on until all of them did.
 async fn world_of_all_outcomes() -> World {
-    let world = World::new().await;
+    all_outcomes_in(World::new().await).await
+}
+
+async fn all_outcomes_in(world: World) -> World {
     world.proved("proved.example", "mx.proved.example", HostScript::takes());
     world.proved(
         "full.example",
@@ -317,4 +320,38 @@ async fn what_check_says_of_a_domain_stands_in_the_event_and_in_the_mail_to_the_
     // That a message waits is told too, with the sentence of that decision.
     let waits = mails.iter().filter(|mail| mail.contains("is held until"));
     assert!(waits.count() > 0, "{mails:#?}");
+}
+
+#[tokio::test]
+async fn a_dutch_sender_reads_in_dutch_what_the_log_says_in_english() {
+    let world = World::new().await;
+    let tenant = securemail_core::vocab::Tenant {
+        languages: vec!["nl".to_owned()],
+        ..flow_world::tenant()
+    };
+    world.directory.put_tenant(&tenant).await.unwrap();
+    let world = all_outcomes_in(world).await;
+    let mails: Vec<String> = world.mails_home().iter().map(|mail| words(mail)).collect();
+    let mut told = 0;
+    for event in world.logged(EventName::Decision).await {
+        let decision = event.decided().unwrap().decision;
+        let in_english = decision.sentence();
+        assert_eq!(event.fact(Fact::Reason), Some(in_english.as_str()));
+        if matches!(decision.route, Route::Bounce { .. } | Route::Vault { .. }) {
+            let in_dutch = decision.summary().sentence(Language::Dutch);
+            assert!(
+                mails.iter().any(|mail| mail.contains(&in_dutch)),
+                "{in_dutch}\n{mails:#?}"
+            );
+            told += 1;
+        }
+    }
+    assert!(told >= 3, "{told}");
+    assert!(mails.iter().any(|mail| mail.contains("wacht tot")));
+    let english = |mail: &&String| mail.contains("Mail for") || mail.contains("because");
+    assert_eq!(mails.iter().find(english), None);
+    let helped = mails
+        .iter()
+        .find(|mail| mail.contains("STARTTLS aanzetten op mx.open.example"));
+    assert!(helped.is_some(), "{mails:#?}");
 }

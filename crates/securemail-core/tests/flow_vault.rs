@@ -121,6 +121,20 @@ async fn wishes_for_the_vault_are_granted_and_leave_no_trace() {
     assert_eq!((early.len(), late.len()), (0, 1), "kept for a week");
 }
 
+/// The language of a message is that of its recipients; its sender reads that of the organisation.
+#[tokio::test]
+async fn the_sender_is_asked_in_the_language_of_the_organisation() {
+    let world = world().await;
+    let fields = "X-Securemail-Delivery: portal\r\nX-Securemail-Language: nl\r\n";
+    let reply = world.submit(message_with(fields, &[EVA])).await;
+    assert_eq!(reply.code(), 250, "{reply}");
+    world.work().await;
+    let home = world.mails_home();
+    assert_eq!(home.len(), 1);
+    assert!(home[0].contains("Content-Language: en"), "{}", home[0]);
+    assert!(home[0].contains("goes into the vault"), "{}", home[0]);
+}
+
 /// The flow of a tenant that wants tags in subjects read.
 async fn tagging() -> World {
     let world = world().await;

@@ -350,7 +350,7 @@ fn a_timeline_tells_what_happened() {
     assert_eq!(serde_json::from_str::<Evidence>(json).unwrap(), evidence);
     assert_eq!(timeline(&read), "\
 2026-11-21T12:00:00Z  -  accepted from the sender: from <>
-2026-11-21T12:00:00Z  #0 Eva+post@example.org  decided: Mail for example.org is held until 2026-11-21T12:10:00Z, because something did not answer
+2026-11-21T12:00:00Z  #0 Eva+post@example.org  decided: Mail for example.org is held until Saturday 21 November 2026 12:10 UTC, because something did not answer
 2026-11-21T12:00:00Z  #0 Eva+post@example.org  locked after three wrong codes
 2026-11-21T12:00:00Z  #3  handed over to the recipient's host: details erased
 2026-11-21T12:00:00Z  #3  handed over to the recipient's host: DAMAGED: the details are not those that were logged

@@ -10,7 +10,9 @@ use securemail_core::mail::{
     ContentFree, Dsn, DsnAction, DsnReason, DsnRecipient, Head, HeaderView, Language, Link, Notice,
     NoticeKind, Progress, Reference, ReturnRoute, SenderMail, SenderNews, reason, verp,
 };
-use securemail_core::route::VaultReason;
+use securemail_core::route::{
+    Decision, Effect, Finding, Route, Rule, Subject, Summary, VaultReason,
+};
 use securemail_core::secret::{Key32, SecretText};
 use securemail_core::vocab::{
     Address, DnsName, EnhancedStatus, PhoneNumber, QueueId, Reply, UnixTime, VaultId,
@@ -20,7 +22,6 @@ const NOW: UnixTime = UnixTime::from_secs(1_795_255_200);
 const UNTIL: UnixTime = UnixTime::from_secs(1_795_255_200 + 30 * 86_400);
 const HOST: &str = "mail.gemeente.example";
 const VALID: Duration = Duration::from_secs(600);
-const WHY: &str = "Mail for rcpt.example goes into the vault, because no safe way was found.";
 const LANGUAGES: [Language; 2] = [Language::Dutch, Language::English];
 
 /// What a letter is made of.
@@ -32,6 +33,27 @@ struct Facts {
     phone: PhoneNumber,
     reference: Reference,
     recipients: Vec<(Address, Progress)>,
+    why: Summary,
+}
+
+/// Into the vault, because its four hosts have no STARTTLS.
+fn why() -> Summary {
+    let without_tls = |number: usize| Finding {
+        rule: Rule::C04,
+        subject: Subject::Host(DnsName::parse(&format!("mx{number}.rcpt.example")).unwrap()),
+        effect: Effect::Exclude,
+        fact: "no STARTTLS".into(),
+    };
+    let decision = Decision {
+        domain: DnsName::parse("rcpt.example").unwrap(),
+        route: Route::Vault {
+            reason: VaultReason::NoSecurePath,
+        },
+        findings: (1..=4).map(without_tls).collect(),
+        decided_at: NOW,
+        fresh_until: NOW,
+    };
+    decision.summary()
 }
 
 fn key() -> Key32 {
@@ -56,6 +78,7 @@ fn facts() -> Facts {
                 Progress::PhoneMissing,
             ),
         ],
+        why: why(),
     }
 }
 
@@ -98,7 +121,7 @@ impl Facts {
             SenderNews::PhoneMissing {
                 form: &self.link,
                 recipients: &self.recipients,
-                why: WHY,
+                why: Some(&self.why),
                 kept_until: UNTIL,
             },
             SenderNews::Locked {
@@ -134,7 +157,7 @@ impl Facts {
             address: &self.to,
             action: DsnAction::Delayed { until: UNTIL },
             reason: DsnReason::Waiting,
-            why: Some(WHY),
+            why: Some(&self.why),
             status: EnhancedStatus::new(4, 4, 1),
             host: Some(&self.host),
             reply: Some(&reply),
@@ -350,6 +373,12 @@ fn the_mail_about_a_missing_number_says_how_each_recipient_stands() {
         "{text}"
     );
     assert!(text.contains("tot maandag 21 december 2026"), "{text}");
+    let why = "Wat onze controle vond: Mail voor rcpt.example gaat in de kluis, omdat ";
+    assert!(text.contains(why), "{text}");
+    assert!(
+        text.contains("- STARTTLS aanzetten op mx1.rcpt.example"),
+        "{text}"
+    );
     assert!(
         html.contains("<li>jan@other.example: wacht op een nummer</li>"),
         "{html}"
@@ -365,7 +394,7 @@ fn a_dsn_has_the_fields_of_rfc_3464_and_no_message() {
             address: &facts.to,
             action: DsnAction::Failed,
             reason: DsnReason::RecipientUnknown,
-            why: Some(WHY),
+            why: Some(&facts.why),
             status: EnhancedStatus::new(5, 1, 1),
             host: Some(&facts.host),
             reply: Some(&reply),
@@ -375,7 +404,7 @@ fn a_dsn_has_the_fields_of_rfc_3464_and_no_message() {
             address: &facts.recipients[0].0,
             action: DsnAction::Relayed,
             reason: DsnReason::Sent,
-            why: Some(WHY),
+            why: Some(&facts.why),
             status: EnhancedStatus::new(2, 0, 0),
             host: None,
             reply: None,
@@ -440,7 +469,7 @@ fn status_part(to: &str, about: &str) -> (String, String) {
         address: &about,
         action: DsnAction::Failed,
         reason: DsnReason::AddressLetters,
-        why: Some(WHY),
+        why: Some(&facts.why),
         status: EnhancedStatus::new(5, 6, 7),
         host: None,
         reply: None,

@@ -7,7 +7,7 @@ use securemail_core::backend::{
 };
 use securemail_core::route::{
     Asked, AttemptEvidence, Authority, Decision, DeferClass, Evidence, Matched, MessageFacts,
-    Network, PeerFailure, PeerProof, PolicySettings, Route, Rule, StandardPolicy, Strength,
+    Network, PeerFailure, PeerProof, PolicySettings, Remedy, Route, Rule, StandardPolicy, Strength,
     VaultReason, exit_code, is_public, learn,
 };
 use securemail_core::vocab::{
@@ -301,8 +301,8 @@ fn a_fault_of_our_own_is_a_decision_with_its_reason() {
     assert_eq!(exit_code(&decision), 3);
     assert_eq!(
         decision.sentence(),
-        "Mail for example.org is held until 2026-01-01T00:05:00Z, because something on our own \
-         side is wrong."
+        "Mail for example.org is held until Thursday 1 January 2026 00:05 UTC, because something \
+         on our own side is wrong."
     );
 }
 
@@ -331,23 +331,25 @@ fn the_explanation_lists_each_finding_and_advises_the_owner() {
         SessionOutcome::NotAuthenticated(PeerFailure::Expired),
     );
     let text = decide(&evidence).to_string();
-    assert!(text.starts_with("Mail for example.org is held until 2026-01-01T00:15:00Z, because"));
+    assert!(text.starts_with(
+        "Mail for example.org is held until Thursday 1 January 2026 00:15 UTC, because"
+    ));
     assert!(text.contains("[MX-01; RFC 7672, section 2.2.1]"), "{text}");
     assert!(
         text.contains("- mx1.example.org: The certificate has expired"),
         "{text}"
     );
     assert!(
-        text.contains("It would become direct if the owner of example.org"),
+        text.contains("What the owner of example.org can do:"),
         "{text}"
     );
     assert!(
-        text.contains("gives mx1.example.org a valid certificate"),
+        text.contains("- give mx1.example.org a valid certificate"),
         "{text}"
     );
     let direct = decide(&crate::evidence());
-    assert!(direct.advice().is_empty());
-    assert!(!direct.to_string().contains("would become direct"));
+    assert!(direct.remedies().is_empty());
+    assert!(!direct.to_string().contains("the owner"));
 }
 
 #[test]
@@ -544,9 +546,7 @@ fn a_demand_for_requiretls_is_explained_with_what_would_fulfil_it() {
     assert!(!held.contains("vault"), "{held}");
     let over = decide(Duration::from_secs(900));
     assert!(over.sentence().contains("(5.7.30)"), "{over}");
-    let advice = over.advice();
-    assert!(
-        advice.iter().any(|text| text.contains("mode enforce")),
-        "{advice:?}"
-    );
+    let enforced = Remedy::SignedOrEnforced(name("example.org"));
+    let remedies = over.remedies();
+    assert!(remedies.contains(&enforced), "{remedies:?}");
 }

@@ -72,3 +72,8 @@ pub async fn explain(
     let policy = StandardPolicy::default();
     Ok(inquirer.explain(domain, profile, &policy).await?)
 }
+
+/// The examples of `docs/embedding.md`, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct Embedding;

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use securemail_core::backend::{Clock, TransportPolicy};
 use securemail_core::route::{
-    Decided, Explanation, MessageFacts, NtaFinding, NtaSettings, StandardPolicy, exit_code,
+    Decided, Explanation, MessageFacts, NtaFinding, NtaSettings, Route, StandardPolicy, exit_code,
 };
 use securemail_core::vocab::{DnsName, Profile};
 use serde::Serialize;
@@ -65,8 +66,9 @@ struct Checked {
 
 /// `check`.
 pub async fn check(domain: &str, config: Option<&Path>, asking: Asking) -> ExitCode {
-    let Ok(domain) = DnsName::parse(domain) else {
-        return terminal::fail(USAGE, &format!("`{domain}` is not a domain name"));
+    let domain = match recipient_domain(domain) {
+        Ok(domain) => domain,
+        Err(wrong) => return terminal::fail(USAGE, &format!("`{domain}` is {wrong}")),
     };
     let Some(config) = config else {
         return terminal::fail(
@@ -79,10 +81,21 @@ pub async fn check(domain: &str, config: Option<&Path>, asking: Asking) -> ExitC
         Err(error) => return terminal::fail(USAGE, &error.to_string()),
     };
     match decide(&settings, &domain, &asking).await {
-        Ok(checked) => report(&checked, asking.json),
+        Ok(checked) => report(&checked, &asking),
         Err(error) if error.is::<SettingsError>() => terminal::fail(USAGE, &error.to_string()),
         Err(error) => terminal::fail(UNKNOWN, &in_full(&*error)),
     }
+}
+
+/// What stands behind the @ of an address, or what else was given.
+fn recipient_domain(text: &str) -> Result<DnsName, &'static str> {
+    if text.contains('@') {
+        return Err("an address; name the domain behind the @ alone");
+    }
+    if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return Err("an IP address, which nothing can prove; name a domain");
+    }
+    DnsName::parse(text).map_err(|_| "not a domain name")
 }
 
 async fn decide(
@@ -108,17 +121,17 @@ async fn decide(
     };
     let standard = StandardPolicy::new(policy(settings)?);
     let mut decision = standard.decide(&evidence, clock.now());
-    let mut seen = Vec::new();
+    let mut tried = Vec::new();
     if asking.connect {
         let probed = probe::probe(settings, &standard, &mut evidence, decision, &*clock).await?;
-        (decision, seen) = probed;
+        (decision, tried) = probed;
     }
     let nta7516 = match norm {
         Some(norm) => Some(inquirer.nta7516(domain, &norm).await),
         None => None,
     };
     Ok(Checked {
-        explanation: Explanation::new(&evidence, &decision, &seen),
+        explanation: Explanation::new(&evidence, &decision, &tried),
         decided: Decided {
             decision,
             evidence,
@@ -154,7 +167,8 @@ pub fn replay(file: &Path) -> ExitCode {
         }
     };
     let again = decided.again();
-    terminal::say(&again.to_string());
+    let explanation = Explanation::new(&decided.evidence, &again, &[]);
+    terminal::say(explanation.to_string().trim_end());
     if again != decided.decision {
         return terminal::fail(
             UNKNOWN,
@@ -172,13 +186,13 @@ fn read_decided(file: &Path) -> Result<Decided, Trouble> {
     Ok(serde_json::from_str(&text)?)
 }
 
-fn report(checked: &Checked, json: bool) -> ExitCode {
+fn report(checked: &Checked, asking: &Asking) -> ExitCode {
     let Checked {
         decided,
         explanation,
         nta7516,
     } = checked;
-    if json {
+    if asking.json {
         let explained = Explained {
             decided,
             sentence: &explanation.sentence,
@@ -194,6 +208,9 @@ fn report(checked: &Checked, json: bool) -> ExitCode {
         terminal::say(explanation.to_string().trim_end());
         for finding in nta7516.iter().flatten() {
             terminal::say(&finding.to_string());
+        }
+        if matches!(decided.decision.route, Route::Deliver(_)) && !asking.connect {
+            terminal::say("No host was connected to; --connect shows whether it proves itself.");
         }
     }
     ExitCode::from(exit_code(&decided.decision))

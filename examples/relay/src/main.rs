@@ -35,7 +35,7 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Explain how mail to a domain would go: 0 direct, 10 vault, 20 refused, 30 held, 3 unknown.
+    /// Explain how mail to a domain would go: 0 direct, 10 vault, 20 refused, 30 held, 2 usage, 3 unknown.
     Check {
         /// The recipient domain.
         #[arg(required_unless_present = "replay")]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use securemail_core::backend::{
-    Attempt, Clock, Connection, DotClosed, FinalDot, SessionOutcome, Transport, TransportPolicy,
+    Attempt, AttemptReport, Clock, Connection, DotClosed, FinalDot, SessionOutcome, Transport,
+    TransportPolicy,
 };
-use securemail_core::route::{AttemptEvidence, Decision, Evidence, Route, Seen, StandardPolicy};
+use securemail_core::route::{AttemptEvidence, Decision, Evidence, Route, StandardPolicy};
 use securemail_core::vocab::{Demands, MemoryContent, RequireTls, ReversePath};
 
 use crate::assemble::{Trouble, transport};
@@ -24,7 +25,7 @@ impl FinalDot for NeverOpen {
 }
 
 /// Tries the hosts in the order of the policy until one is proved; the decision that is left is the
-/// one that a message would meet. Also gives the certificates that hosts showed.
+/// one that a message would meet. Also gives the sessions.
 ///
 /// # Errors
 /// Where the client cannot be built.
@@ -34,7 +35,7 @@ pub async fn probe(
     evidence: &mut Evidence,
     mut decision: Decision,
     clock: &dyn Clock,
-) -> Result<(Decision, Vec<Seen>), Trouble> {
+) -> Result<(Decision, Vec<AttemptReport>), Trouble> {
     let transport = transport(settings)?;
     let require_tls = match evidence.message.require_tls {
         true => RequireTls::Always,
@@ -44,7 +45,7 @@ pub async fn probe(
         require_tls,
         ..Demands::default()
     };
-    let mut seen = Vec::new();
+    let mut tried = Vec::new();
     while let Route::Deliver(hops) = &decision.route {
         let Some(hop) = hops.first().cloned() else {
             break;
@@ -61,26 +62,21 @@ pub async fn probe(
             final_dot: Arc::new(NeverOpen),
         };
         let report = transport.attempt(attempt).await;
-        if let Some(leaf) = report.peer.iter().find_map(|peer| peer.chain.first()) {
-            seen.push(Seen {
-                host: host.clone(),
-                leaf: leaf.clone(),
-            });
-        }
+        let (at, outcome) = (report.ended, report.outcome.clone());
+        tried.push(report);
         if matches!(
-            report.outcome,
+            outcome,
             SessionOutcome::CalledOff | SessionOutcome::Completed
         ) {
             break;
         }
-        let at = report.ended;
         evidence.attempts.push(AttemptEvidence {
             host,
             at,
-            outcome: report.outcome,
+            outcome,
             recipient: None,
         });
         decision = policy.decide(evidence, clock.now());
     }
-    Ok((decision, seen))
+    Ok((decision, tried))
 }

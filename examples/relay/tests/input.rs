@@ -217,6 +217,13 @@ async fn check_answers_in_words_and_in_codes() {
     ended(&said, 10, &["open.test"]);
     let said = check(&place, &["not a name"]);
     ended(&said, 2, &["not a name"]);
+    for (text, hint) in [
+        ("jan@proved.test", "name the domain behind the @"),
+        ("192.0.2.1", "an IP address"),
+        ("[2001:db8::1]", "an IP address"),
+    ] {
+        ended(&check(&place, &[text]), 2, &[hint]);
+    }
     ended(&relay(&["check", "proved.test"]), 2, &["--config"]);
 
     let said = check(&place, &["proved.test", "--json"]);
@@ -230,7 +237,11 @@ async fn check_answers_in_words_and_in_codes() {
     let file = place.folder().join("decided.json");
     fs::write(&file, &said.out).unwrap();
     let replay = |file: &Path| relay(&["check", "--replay", file.to_str().unwrap()]);
-    ended(&replay(&file), 0, &["proved.test", "DANE"]);
+    ended(
+        &replay(&file),
+        0,
+        &["proved.test", "DANE", "Asked:", "(signed"],
+    );
     let changed = said
         .out
         .replacen("\"fresh_until\": 1", "\"fresh_until\": 2", 1);

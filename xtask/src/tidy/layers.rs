@@ -10,12 +10,17 @@ const ENGINES: [&str; 8] = [
 const GROUND: [&str; 4] = ["error", "limits", "secret", "vocab"];
 
 /// One engine may read the types of another only here, for this reason.
-const BETWEEN_ENGINES: [(&str, &str, &str); 7] = [
+const BETWEEN_ENGINES: [(&str, &str, &str); 8] = [
     ("dkim", "mail", "it signs the header that mail reads"),
     ("ledger", "route", "an event holds the decision"),
     ("ledger", "seal", "the personal part of an event is sealed"),
     ("mail", "route", "a DSN explains the decision"),
     ("mail", "tlsrpt", "a report about TLS goes by mail"),
+    (
+        "pickup",
+        "route",
+        "a pickup keeps why it did not go directly",
+    ),
     ("pickup", "seal", "a pickup holds its wrapped keys"),
     (
         "tlsrpt",

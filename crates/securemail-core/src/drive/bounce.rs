@@ -9,7 +9,7 @@ use crate::backend::{
     Committed, DsnCommitted, End, ItemClass, NewEvent, RecipientOutcome, Settlement,
 };
 use crate::mail::{Dsn, DsnAction, DsnReason, DsnRecipient, Head, Reference, ReturnRoute};
-use crate::route::{Decision, Route};
+use crate::route::{Decision, Route, Summary};
 use crate::vocab::{Address, EnhancedStatus, Reply, RequireTls, ReversePath, Tenant, VaultId};
 
 /// What a DSN says of one recipient.
@@ -20,8 +20,8 @@ pub(super) struct News {
     pub action: DsnAction,
     pub reason: DsnReason,
     pub status: EnhancedStatus,
-    /// The sentence of the decision.
-    pub why: String,
+    /// What the decision says to anybody.
+    pub why: Summary,
     /// What is logged with it.
     pub events: Vec<NewEvent>,
 }
@@ -54,7 +54,7 @@ impl Relay {
                 last.and_then(|attempt| attempt.recipient.as_ref()),
             ),
             status: status_of(decision),
-            why: decision.sentence(),
+            why: decision.summary(),
             events,
         };
         let committed = self.commit_dsn(header, delivery, sender, news).await?;

@@ -15,7 +15,7 @@ use super::submission::Accepted;
 use crate::StoreError;
 use crate::backend::{Due, End, ItemClass, Lease, NewDelivery, NewEvent, NewItem, Settlement};
 use crate::route::{Decision, Route};
-use crate::vocab::{Reply, ReversePath};
+use crate::vocab::{Language, Reply, ReversePath};
 
 /// How a delivery stands when its sender has to be answered.
 #[derive(Debug)]
@@ -287,7 +287,10 @@ impl Accepted {
 /// The reply that refuses for good.
 fn refusal(decision: &Decision) -> Reply {
     match &decision.route {
-        Route::Bounce { status, rule } => Reply::new(550, Some(*status), rule.text()),
+        Route::Bounce { status, rule } => {
+            let why = rule.verdict(Language::English);
+            Reply::new(550, Some(*status), &why)
+        }
         Route::Defer { .. } | Route::Deliver(_) | Route::Vault { .. } => {
             super::submission::try_later()
         }

@@ -51,9 +51,10 @@ impl Relay {
             // It is diverted with its mark, never in silence.
             content: delivery.record.marked(content),
             reason: mail::reason(reason_of(decision), language).to_owned(),
-            why: decision.sentence(),
+            summary: decision.summary(),
             phone,
             language: language.to_string(),
+            sender_language: Self::language(&tenant.languages),
             tenant,
             events: Vec::new(),
         };

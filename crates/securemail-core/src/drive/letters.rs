@@ -51,12 +51,18 @@ impl Relay {
         })
     }
 
+    /// A recipient may be written in another language than the sender.
     fn head<'a>(&'a self, tell: &'a Tell, to: &'a Address) -> Head<'a> {
+        let of_sender = tell.facts.sender_language;
+        let of_recipient = || tell.facts.language.parse().unwrap_or_default();
+        let language = of_sender
+            .filter(|_| !tell.kind.is_notice())
+            .unwrap_or_else(of_recipient);
         Head {
             id: tell.queue(),
             host: &self.settings.hostname,
             now: self.now(),
-            language: tell.facts.language.parse().unwrap_or_default(),
+            language,
             organisation: &tell.facts.organisation,
             from: &self.settings.notice_from,
             to,
@@ -100,7 +106,7 @@ impl Relay {
                 .mail(&SenderNews::PhoneMissing {
                     form: &link_of(tell)?,
                     recipients: &[(facts.recipient.clone(), Progress::PhoneMissing)],
-                    why: &facts.why,
+                    why: facts.summary.as_ref(),
                     kept_until: facts.number_until,
                 }),
             TellKind::Locked => mail.mail(&SenderNews::Locked {
@@ -131,7 +137,7 @@ impl Relay {
             address: &tell.facts.recipient,
             action: DsnAction::Failed,
             reason,
-            why: Some(&tell.facts.why),
+            why: tell.facts.summary.as_ref(),
             status: EnhancedStatus::new(5, 4, 7),
             host: None,
             reply: None,

@@ -16,7 +16,7 @@ use crate::StoreError;
 use crate::backend::{Earlier, End, Fact};
 use crate::route::{Decision, Evidence, MessageFacts, Route};
 use crate::vocab::{
-    Address, DnsName, EnhancedStatus, Envelope, Profile, Reply, TenantId, UnixTime,
+    Address, DnsName, EnhancedStatus, Envelope, Language, Profile, Reply, TenantId, UnixTime,
 };
 
 impl Relay {
@@ -147,7 +147,8 @@ impl Relay {
         };
         match decision.route {
             Route::Bounce { status, rule } => {
-                Reply::new(refusal_code(status), Some(status), rule.text())
+                let why = rule.verdict(Language::English);
+                Reply::new(refusal_code(status), Some(status), &why)
             }
             Route::Defer { .. } | Route::Deliver(_) | Route::Vault { .. } => recipient_ok(),
         }

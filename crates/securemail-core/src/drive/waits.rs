@@ -90,7 +90,7 @@ impl Relay {
             action: DsnAction::Delayed { until },
             reason,
             status,
-            why: decision.sentence(),
+            why: decision.summary(),
             events: Vec::new(),
         };
         match self.commit_dsn(header, delivery, sender, news).await {

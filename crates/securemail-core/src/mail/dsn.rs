@@ -4,6 +4,7 @@
 use super::compose::{Block, Letter, Writer};
 use super::sender_mail::needs_you;
 use super::{ContentFree, Head, Language, Reference, ReturnRoute};
+use crate::route::Summary;
 use crate::vocab::{Address, DnsName, EnhancedStatus, Reply, UnixTime};
 
 /// A notification about one message. It goes out with `MAIL FROM:<>` (RFC 3464, section 2).
@@ -30,8 +31,8 @@ pub struct DsnRecipient<'a> {
     pub action: DsnAction,
     /// Why.
     pub reason: DsnReason,
-    /// Where it was to go and why, in the sentence that the event of the decision bears too.
-    pub why: Option<&'a str>,
+    /// Where it was to go and why: what the event of the decision says too, here in the reader's language.
+    pub why: Option<&'a Summary>,
     /// The status code (RFC 3463).
     pub status: EnhancedStatus,
     /// The host that answered, if one did.
@@ -147,7 +148,7 @@ impl Dsn<'_> {
             ),
         })];
         for recipient in self.recipients {
-            blocks.extend(recipient.sentences(language).into_iter().map(Block::Text));
+            recipient.write_blocks(language, &mut blocks);
         }
         Letter {
             subject: self.subject(),
@@ -194,25 +195,31 @@ enum Letters {
 }
 
 impl DsnRecipient<'_> {
-    fn sentences(&self, language: Language) -> Vec<String> {
+    fn write_blocks(&self, language: Language, blocks: &mut Vec<Block<'_>>) {
         let (what, advice) = self.reason.texts(language);
-        let mut sentences = vec![format!("{}: {what} {advice}", self.address.shown())];
+        blocks.push(Block::Text(format!(
+            "{}: {what} {advice}",
+            self.address.shown()
+        )));
         if let DsnAction::Delayed { until } = self.action {
             let until = language.moment(until);
-            sentences.push(match language {
+            blocks.push(Block::Text(match language {
                 Language::Dutch => format!("Wij proberen het nog tot {until}."),
                 Language::English => format!("We keep trying until {until}."),
-            });
+            }));
         }
-        sentences.extend(self.why.map(|why| found_by_us(why, language)));
         if let Some(reply) = self.reply {
             let said = language.choose(
                 "De mailserver van de ontvanger zei",
                 "The recipient's mail server said",
             );
-            sentences.push(format!("{said}: {reply}"));
+            blocks.push(Block::Text(format!("{said}: {reply}")));
         }
-        sentences
+        blocks.extend(
+            self.why
+                .into_iter()
+                .flat_map(|why| found_by_us(why, language)),
+        );
     }
 
     fn write_status(&self, letters: Letters, mail: &mut Writer) {
@@ -250,13 +257,31 @@ impl DsnRecipient<'_> {
     }
 }
 
-/// The sentence of a decision, as `check` prints it.
-pub(super) fn found_by_us(why: &str, language: Language) -> String {
-    match language {
-        Language::Dutch => format!("Wat onze controle vond (in het Engels): {why}"),
-        Language::English => format!("What our check found: {why}"),
+/// The sentence of a decision, and what the owner of the domain can do.
+pub(super) fn found_by_us(why: &Summary, language: Language) -> Vec<Block<'static>> {
+    let found = language.choose("Wat onze controle vond", "What our check found");
+    let sentence = why.sentence(language);
+    let mut blocks = vec![Block::Text(format!("{found}: {sentence}"))];
+    let remedies = why.remedies().iter().take(REMEDIES_MAX);
+    let remedies: Vec<String> = remedies.map(|remedy| remedy.words(language)).collect();
+    if !remedies.is_empty() {
+        let domain = why.domain().shown();
+        blocks.push(Block::Text(match language {
+            Language::Dutch => format!(
+                "Wat de beheerder van {domain} kan doen om mail rechtstreeks te ontvangen (u mag dit doorsturen):"
+            ),
+            Language::English => format!(
+                "What the owner of {domain} can do to receive mail directly (you may pass this on):"
+            ),
+        }));
+        blocks.push(Block::Items(remedies));
     }
+    blocks
 }
+
+/// A sender is told no more things that the owner of a domain can do: the first are of the hosts that the
+/// domain prefers.
+const REMEDIES_MAX: usize = 3;
 
 /// RFC 6533, section 3: `\x{FC}` for what ASCII has not, and for what has a meaning of its own.
 fn utf8_addr_xtext(address: &Address) -> String {

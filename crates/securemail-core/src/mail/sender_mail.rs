@@ -3,6 +3,7 @@
 use super::compose::{Block, Letter};
 use super::dsn::found_by_us;
 use super::{ContentFree, Head, Language, Link, Reference};
+use crate::route::Summary;
 use crate::vocab::{Address, EnhancedStatus, UnixTime};
 
 /// A mail to the sender.
@@ -36,8 +37,8 @@ pub enum SenderNews<'a> {
         form: &'a Link,
         /// All recipients of the message.
         recipients: &'a [(Address, Progress)],
-        /// Why it did not go directly, in the sentence that the event of the decision bears too.
-        why: &'a str,
+        /// Why it did not go directly: what the event of the decision says too, here in the reader's language.
+        why: Option<&'a Summary>,
         /// How long the message is kept.
         kept_until: UnixTime,
     },
@@ -88,7 +89,7 @@ impl SenderMail<'_> {
                     kept_until,
                 },
                 Language::Dutch,
-            ) => self.phone_missing_nl(form, recipients, why, *kept_until),
+            ) => self.phone_missing_nl(form, recipients, *why, *kept_until),
             (
                 SenderNews::PhoneMissing {
                     form,
@@ -97,7 +98,7 @@ impl SenderMail<'_> {
                     kept_until,
                 },
                 Language::English,
-            ) => self.phone_missing_en(form, recipients, why, *kept_until),
+            ) => self.phone_missing_en(form, recipients, *why, *kept_until),
             (
                 SenderNews::Locked {
                     release,
@@ -117,17 +118,16 @@ impl SenderMail<'_> {
         &self,
         form: &'b Link,
         recipients: &[(Address, Progress)],
-        why: &str,
+        why: Option<&Summary>,
         kept_until: UnixTime,
     ) -> Letter<'b> {
         let whom = whom(recipients, "ontvangers");
-        let blocks = vec![
+        let mut blocks = vec![
             Block::Text(format!(
                 "Uw bericht van {} is nog niet bij iedereen bezorgd. Er is een mobiel nummer nodig voor {whom}: het wordt geopend met een code, en die sturen wij per sms.",
                 self.head.language.moment(self.received)
             )),
             Block::Items(progress_items(recipients, self.head.language)),
-            Block::Text(found_by_us(why, self.head.language)),
             Block::Button {
                 label: "Nummer invullen",
                 link: form,
@@ -136,8 +136,12 @@ impl SenderMail<'_> {
                 "Wij bewaren het bericht tot {}. Daarna krijgt u het terug als niet bezorgd.",
                 self.head.language.day(kept_until)
             )),
-            Block::Text(format!("Kenmerk {}.", self.reference)),
         ];
+        blocks.extend(
+            why.into_iter()
+                .flat_map(|why| found_by_us(why, self.head.language)),
+        );
+        blocks.push(Block::Text(format!("Kenmerk {}.", self.reference)));
         Letter {
             subject: format!("Nog niet bezorgd: telefoonnummer nodig voor {whom}"),
             blocks,
@@ -148,17 +152,16 @@ impl SenderMail<'_> {
         &self,
         form: &'b Link,
         recipients: &[(Address, Progress)],
-        why: &str,
+        why: Option<&Summary>,
         kept_until: UnixTime,
     ) -> Letter<'b> {
         let whom = whom(recipients, "recipients");
-        let blocks = vec![
+        let mut blocks = vec![
             Block::Text(format!(
                 "Your message of {} has not reached everybody yet. A mobile number is needed for {whom}: it is opened with a code, which we send by text message.",
                 self.head.language.moment(self.received)
             )),
             Block::Items(progress_items(recipients, self.head.language)),
-            Block::Text(found_by_us(why, self.head.language)),
             Block::Button {
                 label: "Enter the number",
                 link: form,
@@ -167,8 +170,12 @@ impl SenderMail<'_> {
                 "We keep the message until {}. After that it comes back to you as undelivered.",
                 self.head.language.day(kept_until)
             )),
-            Block::Text(format!("Reference {}.", self.reference)),
         ];
+        blocks.extend(
+            why.into_iter()
+                .flat_map(|why| found_by_us(why, self.head.language)),
+        );
+        blocks.push(Block::Text(format!("Reference {}.", self.reference)));
         Letter {
             subject: format!("Not delivered yet: phone number needed for {whom}"),
             blocks,

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::{Address, DeliveryKey, QueueId, TenantId, UnixTime, VaultId, VaultKey};
+use crate::route::Summary;
+use crate::vocab::{
+    Address, DeliveryKey, Language, QueueId, TenantId, UnixTime, VaultId, VaultKey,
+};
 
 /// What is known of a pickup from the start, and never changes.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
@@ -26,11 +29,14 @@ pub struct Facts {
     pub recipient: Address,
     /// Why it did not go directly, in one sentence without anything of the message.
     pub reason: String,
-    /// The same for the sender, in the sentence that the event of the decision bears too.
+    /// The same for the sender: what the event of the decision says too, in any language.
     #[serde(default)]
-    pub why: String,
+    pub summary: Option<Summary>,
     /// The language that the recipient is written in: `nl`, `en`.
     pub language: String,
+    /// The language that the sender is written in; where it is not known, that of the recipient.
+    #[serde(default)]
+    pub sender_language: Option<Language>,
     /// When it came.
     pub deposited: UnixTime,
     /// When it is destroyed at the latest.

@@ -5,9 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::asked::{asked, hex, sessions};
 use super::facts::{self, Listing};
 use super::{Authentication, Decision, Evidence, Finding, Route, public_key};
-use crate::vocab::{Answer, DnsName, LookupFailure, MxTarget, Outcome, RecordKind, Security};
+use crate::backend::AttemptReport;
+use crate::vocab::{DnsName, Language};
 
 /// A decision in words, with the facts behind it: for an operator, and for an integrator before anything is sent.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -16,31 +18,25 @@ pub struct Explanation {
     pub sentence: String,
     /// The host that would be tried first.
     pub host: Option<DnsName>,
-    /// Each question, and what came back.
+    /// Each question, and what came back: of the DNS, of other vantages, and of the policy host.
     pub asked: Vec<String>,
+    /// Each session with a host, how far it came, and what proved the host or did not.
+    #[serde(default)]
+    pub sessions: Vec<String>,
     /// Each rule that was consulted.
     pub findings: Vec<String>,
-    /// What the owner of the domain can do, one sentence each; empty where mail goes directly.
+    /// What the owner of the domain can do; empty where mail goes directly.
     pub advice: Vec<String>,
     /// What the owner can publish so that mail goes directly, or on better proof: records, and the lines of a
     /// file behind the line that names it.
     pub publish: Vec<String>,
 }
 
-/// A certificate that a host showed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Seen {
-    /// The host.
-    pub host: DnsName,
-    /// Its own certificate, DER.
-    pub leaf: Vec<u8>,
-}
-
 impl Explanation {
-    /// Explains a decision that was made from this evidence; `seen` are certificates that hosts showed, if any
-    /// were asked.
+    /// Explains a decision that was made from this evidence; `tried` are sessions that were opened to find
+    /// out, if any were.
     #[must_use]
-    pub fn new(evidence: &Evidence, decision: &Decision, seen: &[Seen]) -> Self {
+    pub fn new(evidence: &Evidence, decision: &Decision, tried: &[AttemptReport]) -> Self {
         let host = match &decision.route {
             Route::Deliver(hops) => hops.first().map(|hop| hop.host.clone()),
             Route::Bounce { .. } | Route::Defer { .. } | Route::Vault { .. } => None,
@@ -49,9 +45,14 @@ impl Explanation {
             sentence: decision.sentence(),
             host,
             asked: asked(evidence),
+            sessions: sessions(evidence, tried),
             findings: decision.findings.iter().map(Finding::to_string).collect(),
-            advice: decision.advice(),
-            publish: publish(evidence, decision, seen),
+            advice: decision
+                .remedies()
+                .iter()
+                .map(|remedy| remedy.words(Language::English))
+                .collect(),
+            publish: publish(evidence, decision, tried),
         }
     }
 }
@@ -62,6 +63,7 @@ impl fmt::Display for Explanation {
             sentence,
             host,
             asked,
+            sessions,
             findings,
             advice,
             publish,
@@ -71,9 +73,10 @@ impl fmt::Display for Explanation {
             writeln!(f, "First host: {host}")?;
         }
         section(f, "Asked:", asked, "")?;
+        section(f, "Sessions:", sessions, "")?;
         section(f, "Found:", findings, "")?;
-        section(f, "It would become direct if the owner", advice, "- ")?;
-        section(f, "The owner could publish:", publish, "")
+        section(f, "What the owner of the domain can do:", advice, "- ")?;
+        section(f, "What the owner could publish:", publish, "")
     }
 }
 
@@ -88,102 +91,8 @@ fn section(f: &mut fmt::Formatter<'_>, title: &str, lines: &[String], mark: &str
     Ok(())
 }
 
-/// The questions in their order, with what came back.
-fn asked(evidence: &Evidence) -> Vec<String> {
-    let dns = evidence.dns.iter().map(|asked| {
-        let kind = kind_in_words(asked.question.kind);
-        format!(
-            "{kind} {} -> {}",
-            asked.question.name,
-            answered(&asked.answer)
-        )
-    });
-    let views = evidence.vantages.iter().flat_map(|seen| {
-        let kind = kind_in_words(seen.question.kind);
-        seen.views.iter().map(move |view| {
-            let answer = answered(&view.answer);
-            format!(
-                "{kind} {} at {} -> {answer}",
-                seen.question.name, view.vantage
-            )
-        })
-    });
-    let policy = match (&evidence.sts.fetched, &evidence.sts.cached) {
-        (Some(Ok(policy)), _) => Some(format!("fetched, id {}", policy.id)),
-        (Some(Err(error)), _) => Some(error.to_string()),
-        (None, Some(policy)) => Some(format!("kept, id {}, until {}", policy.id, policy.expires)),
-        (None, None) => None,
-    };
-    let policy = policy.map(|said| format!("MTA-STS policy of {} -> {said}", evidence.domain));
-    dns.chain(views).chain(policy).collect()
-}
-
-const fn kind_in_words(kind: RecordKind) -> &'static str {
-    match kind {
-        RecordKind::A => "A",
-        RecordKind::Aaaa => "AAAA",
-        RecordKind::Caa => "CAA",
-        RecordKind::Cname => "CNAME",
-        RecordKind::Mx => "MX",
-        RecordKind::Ns => "NS",
-        RecordKind::Tlsa => "TLSA",
-        RecordKind::Txt => "TXT",
-    }
-}
-
-fn answered(answer: &Answer) -> String {
-    let what = match &answer.outcome {
-        Outcome::Addresses(found) => listed(found.iter().map(ToString::to_string)),
-        Outcome::Alias(target) => format!("alias of {target}"),
-        Outcome::Caa(found) => listed(found.iter().map(|one| one.tag.clone())),
-        Outcome::Failed(failure) => return failure_in_words(*failure).to_owned(),
-        Outcome::Mx(found) => listed(found.iter().map(|mx| match &mx.target {
-            MxTarget::Host(host) => format!("{} {host}", mx.preference),
-            MxTarget::Invalid(_) => format!("{} (no host name)", mx.preference),
-            MxTarget::Null => format!("{} . (takes no mail)", mx.preference),
-        })),
-        Outcome::NameServers(found) => listed(found.iter().map(ToString::to_string)),
-        Outcome::NoData => "nothing of this kind".to_owned(),
-        Outcome::NxDomain => "no such name".to_owned(),
-        Outcome::Tlsa(found) => listed(found.iter().map(|record| {
-            let (usage, selector, matching) = (record.usage, record.selector, record.matching);
-            format!("{usage} {selector} {matching} {}", hex(&record.data))
-        })),
-        Outcome::Txt(found) => listed(found.iter().map(|text| {
-            let plain = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ');
-            format!("\"{}\"", plain.take(SHOWN_MAX).collect::<String>())
-        })),
-    };
-    let state = match answer.security {
-        Security::Bogus => "signed wrongly",
-        Security::Indeterminate => "state unknown",
-        Security::Insecure => "not signed",
-        Security::Secure if answer.validators > 1 => "signed, two validators",
-        Security::Secure => "signed, one validator",
-    };
-    format!("{what} ({state})")
-}
-
-fn listed(items: impl Iterator<Item = String>) -> String {
-    let shown: Vec<String> = items.take(ITEMS_MAX).collect();
-    shown.join(", ")
-}
-
-const fn failure_in_words(failure: LookupFailure) -> &'static str {
-    match failure {
-        LookupFailure::Bogus => "failed: the signatures are wrong",
-        LookupFailure::Disagreement => "failed: two validators do not agree",
-        LookupFailure::FormErr | LookupFailure::NotImp => "failed: the server does not understand",
-        LookupFailure::Malformed => "failed: the answer is malformed, or lacks its proof",
-        LookupFailure::Refused => "failed: refused",
-        LookupFailure::ServFail => "failed: the server reports an error",
-        LookupFailure::Timeout => "failed: no answer in time",
-        LookupFailure::Unusable => "failed: our own resolver cannot be used",
-    }
-}
-
 /// Records and files that would make the way direct, or better proved.
-fn publish(evidence: &Evidence, decision: &Decision, seen: &[Seen]) -> Vec<String> {
+fn publish(evidence: &Evidence, decision: &Decision, tried: &[AttemptReport]) -> Vec<String> {
     let Ok(mx) = facts::mx(evidence) else {
         return Vec::new();
     };
@@ -192,9 +101,10 @@ fn publish(evidence: &Evidence, decision: &Decision, seen: &[Seen]) -> Vec<Strin
         return Vec::new();
     };
     let mut lines = Vec::new();
-    for Seen { host, leaf } in seen {
-        if !has_dane(decision, host) {
-            lines.extend(tlsa_line(evidence, host, leaf));
+    for report in tried {
+        let leaf = report.peer.as_ref().and_then(|peer| peer.chain.first());
+        if let Some(leaf) = leaf.filter(|_| !has_dane(decision, &report.host)) {
+            lines.extend(tlsa_line(evidence, &report.host, leaf));
         }
     }
     let has_policy = evidence.sts.cached.is_some() || evidence.fetched_policy().is_some();
@@ -225,8 +135,9 @@ fn tlsa_line(evidence: &Evidence, host: &DnsName, leaf: &[u8]) -> Option<String>
         Some(found) if found.bases.is_empty() => "; sign the zone (DNSSEC) first",
         Some(_) | None => "",
     };
+    // Whoever stood between us and the host showed a key of their own.
     Some(format!(
-        "{owner}. IN TLSA 3 1 1 {}   ; the key that {host} shows now{first}",
+        "{owner}. IN TLSA 3 1 1 {}   ; the key that {host} showed us: compare it with your own{first}",
         hex(&digest)
     ))
 }
@@ -248,13 +159,3 @@ fn policy_lines<'a>(evidence: &Evidence, hosts: impl Iterator<Item = &'a DnsName
     lines.extend(hosts.map(|host| format!("mx: {host}")));
     lines
 }
-
-fn hex(octets: &[u8]) -> String {
-    let shown = octets.iter().take(64).map(|octet| format!("{octet:02x}"));
-    shown.collect()
-}
-
-/// Of a text no more characters are shown.
-const SHOWN_MAX: usize = 200;
-/// Of an answer no more records are shown.
-const ITEMS_MAX: usize = 20;

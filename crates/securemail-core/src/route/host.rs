@@ -578,9 +578,12 @@ const fn nowhere(found: &AddressFacts) -> Obstacle {
     }
 }
 
+/// The fact of a finding that rests on a bogus answer.
+pub(super) const BOGUS: &str = "the DNS answer does not validate";
+
 pub(super) const fn trouble_in_words(trouble: Trouble) -> &'static str {
     match trouble {
-        Trouble::Bogus => "the DNS answer does not validate",
+        Trouble::Bogus => BOGUS,
         Trouble::OwnFault => "our own resolver is at fault",
         Trouble::Transient => "no usable DNS answer",
     }

@@ -33,12 +33,15 @@
 //! let decision = StandardPolicy::default().decide(&evidence, now);
 //! assert_eq!(
 //!     decision.sentence(),
-//!     "Mail for example.org is held until 2026-01-01T00:08:37Z, because something did not answer."
+//!     "Mail for example.org is held until Thursday 1 January 2026 00:08 UTC, because the name servers of \
+//!      the domain do not answer as they should."
 //! );
 //! # Ok::<(), securemail_core::vocab::NameError>(())
 //! ```
 
 mod alarm;
+mod asked;
+mod cause;
 mod dane;
 mod decision;
 mod evidence;
@@ -59,10 +62,12 @@ mod peer;
 mod policy;
 mod published;
 mod reach;
+mod remedy;
 mod replay;
 mod rule;
 mod sessions;
 mod settings;
+mod summary;
 mod x509;
 
 pub use crate::vocab::NtaSettings;
@@ -71,7 +76,7 @@ pub use dane::{associated, unusable, usable};
 pub use decision::{Decision, DeferClass, Effect, Finding, Route, Subject, VaultReason};
 pub use evidence::{Asked, AttemptEvidence, Corroboration, Evidence, MessageFacts, StsEvidence};
 pub use explain::exit_code;
-pub use explanation::{Explanation, Seen};
+pub use explanation::Explanation;
 pub use facts::{Announcement, announcement};
 pub use history::{learn, missed_until};
 pub use hop::{Authentication, Authority, Hop, PeerFailure, Strength};
@@ -86,7 +91,9 @@ pub use published::{
     PublishedHosts, PublishedSts, PublishedTlsa, published_hosts, published_sts, published_tlsa,
 };
 pub use reach::Reach;
+pub use remedy::Remedy;
 pub use replay::Decided;
 pub use rule::Rule;
 pub use settings::{Network, NetworkError, PolicySettings, is_allowed, is_public};
+pub use summary::Summary;
 pub use x509::{public_key, valid_until};

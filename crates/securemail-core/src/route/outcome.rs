@@ -24,6 +24,11 @@ const CUT_OFF_RETRY: Duration = Duration::from_secs(15 * 60);
 /// Support of REQUIRETLS is needed (RFC 8689, section 7).
 const NO_REQUIRE_TLS: EnhancedStatus = EnhancedStatus::new(5, 7, 30);
 
+/// Facts by which a reader is told which of two things a rule means.
+const PUBLISHED: &str = "the domain itself publishes what was not met";
+pub(super) const FELL: &str = "the domain was safer before";
+pub(super) const NOWHERE: &str = "no host can be reached at all";
+
 /// By what a message that cannot go now is settled.
 pub(super) struct Ending<'a> {
     pub(super) evidence: &'a Evidence,
@@ -41,15 +46,11 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
             ending.defer(DeferClass::OwnFault)
         }
         Obstacle::Published => {
-            findings.hold(
-                Rule::G02,
-                &domain,
-                "the domain itself publishes what was not met",
-            );
+            findings.hold(Rule::G02, &domain, PUBLISHED);
             ending.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
         }
         Obstacle::Fell => {
-            findings.hold(Rule::G02, &domain, "the domain was safer before");
+            findings.hold(Rule::G02, &domain, FELL);
             let message = &ending.evidence.message;
             let may_divert = message.divert_on_downgrade && message.may_divert();
             if may_divert && ending.age() >= ending.settings.divert_after {
@@ -84,7 +85,7 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
         Obstacle::Incapable => ending.incapable(findings),
         Obstacle::Unproved => ending.no_path(findings),
         Obstacle::Hidden | Obstacle::Nowhere => {
-            findings.hold(Rule::G06, &domain, "no host can be reached at all");
+            findings.hold(Rule::G06, &domain, NOWHERE);
             ending.hold_or_bounce(DeferClass::Transient, [4, 4], findings)
         }
     }

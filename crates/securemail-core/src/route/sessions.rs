@@ -208,7 +208,7 @@ pub(super) fn failed(
 }
 
 /// The code of a reply, and nothing of its text, which may name a person.
-fn code_of(reply: &Reply) -> String {
+pub(super) fn code_of(reply: &Reply) -> String {
     match reply.enhanced() {
         Some(status) => format!(": {} {status}", reply.code()),
         None => format!(": {}", reply.code()),
@@ -216,7 +216,7 @@ fn code_of(reply: &Reply) -> String {
 }
 
 /// A reason as one short line without control characters.
-fn plain(why: &str) -> String {
+pub(super) fn plain(why: &str) -> String {
     let is_plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
     why.chars().filter(is_plain).take(REASON_MAX).collect()
 }

@@ -7,6 +7,7 @@ mod demands;
 mod dns;
 mod envelope;
 mod id;
+mod language;
 mod name;
 mod nta7516;
 mod phone;
@@ -23,6 +24,7 @@ pub use dns::{
 };
 pub use envelope::{Account, AccountKind, Credential, Envelope, Identity, Profile, Tenant};
 pub use id::{AccountId, DeliveryKey, IdError, KeyedHash, QueueId, TenantId, VaultId, VaultKey};
+pub use language::{Language, UnknownLanguage};
 pub use name::{DnsName, NameError};
 pub use nta7516::NtaSettings;
 pub use phone::{PhoneError, PhoneNumber};

@@ -13,10 +13,12 @@ use securemail_core::drive::pickup::{
 };
 use securemail_core::ledger::{EventName, Log};
 use securemail_core::pickup::{LinkSecret, SenderToken, SessionToken, Tell, TellKind};
+use securemail_core::route::{Decision, Route, VaultReason};
 use securemail_core::seal::LocalMasterKey;
 use securemail_core::secret::Key32;
 use securemail_core::vocab::{
-    DeliveryKey, MemoryContent, Profile, QueueId, Tenant, TenantId, UnixTime, VaultId, VaultKey,
+    DeliveryKey, Language, MemoryContent, Profile, QueueId, Tenant, TenantId, UnixTime, VaultId,
+    VaultKey,
 };
 use securemail_testkit::fakes::RecordingNotifier;
 use securemail_testkit::memory::{
@@ -254,10 +256,22 @@ pub(crate) fn deposit(queue: u8, phone: Option<&str>) -> Deposit {
         recipient: "piet@example.nl".parse().unwrap(),
         content: Arc::new(MemoryContent::new(MAIL.into())),
         reason: "De mailserver van example.nl kan zich niet bewijzen.".to_owned(),
-        why: "Mail for example.nl goes into the vault, because no safe way was found.".to_owned(),
+        summary: no_way().summary(),
         phone: phone.map(|phone| phone.parse().unwrap()),
         language: "nl".to_owned(),
+        sender_language: Language::Dutch,
         events: Vec::new(),
+    }
+}
+
+/// Into the vault, because no host of the domain can be proved.
+fn no_way() -> Decision {
+    let now = UnixTime::from_secs(1_795_255_200);
+    Decision {
+        route: Route::Vault {
+            reason: VaultReason::NoSecurePath,
+        },
+        ..Decision::own_fault(&"example.nl".parse().unwrap(), now, now)
     }
 }
 

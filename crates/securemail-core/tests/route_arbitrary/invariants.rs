@@ -11,7 +11,7 @@ use securemail_core::backend::{RecipientOutcome, SessionOutcome, Span, Transport
 use securemail_core::route::{
     Authentication, Decision, DeferClass, Evidence, Hop, Route, Rule, StandardPolicy, VaultReason,
 };
-use securemail_core::vocab::{Answer, Outcome, Profile, RecordKind, UnixTime};
+use securemail_core::vocab::{Answer, Language, Outcome, Profile, RecordKind, UnixTime};
 
 use super::evidence::{Case, case, failure, question, unproved};
 use super::oracle::Demand;
@@ -52,6 +52,15 @@ proptest! {
             if matches!(hop.authenticate, Authentication::Pkix { .. }) {
                 prop_assert!(PKI.honest.show(hop, case.now).is_ok(), "{decision}");
             }
+        }
+    }
+
+    #[test]
+    fn whatever_goes_back_has_a_verdict_in_dutch(case in case()) {
+        let decision = case.decide();
+        if let Route::Bounce { rule, .. } = decision.route {
+            let verdict = rule.verdict(Language::Dutch);
+            prop_assert!(!verdict.starts_with("Regel "), "{rule}: {verdict}");
         }
     }
 

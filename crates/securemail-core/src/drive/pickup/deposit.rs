@@ -12,9 +12,12 @@ use crate::limits::RETENTION_DAYS_MAX;
 use crate::pickup::{
     Ending, Facts, LinkSecret, Phase, Pickup, SenderToken, Tell, TellKind, Told, Untold,
 };
+use crate::route::Summary;
 use crate::seal::{self, WrappedContentKey};
 use crate::secret::Key32;
-use crate::vocab::{Address, Content, DeliveryKey, PhoneNumber, Tenant, VaultId, VaultKey, sha256};
+use crate::vocab::{
+    Address, Content, DeliveryKey, Language, PhoneNumber, Tenant, VaultId, VaultKey, sha256,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -33,12 +36,14 @@ pub struct Deposit {
     pub content: Arc<dyn Content>,
     /// Why it does not go directly, in one sentence without anything of the message.
     pub reason: String,
-    /// The same for the sender: the sentence of the decision.
-    pub why: String,
+    /// The same for the sender: what the decision says to anybody.
+    pub summary: Summary,
     /// Where codes go, if that is known.
     pub phone: Option<PhoneNumber>,
     /// The language that the recipient is written in.
     pub language: String,
+    /// The language that the sender is written in.
+    pub sender_language: Language,
     /// What is logged with it: the decision.
     pub events: Vec<NewEvent>,
 }
@@ -159,8 +164,9 @@ impl PickupService {
             sender: deposit.sender.clone(),
             recipient: deposit.recipient.clone(),
             reason: deposit.reason.clone(),
-            why: deposit.why.clone(),
+            summary: Some(deposit.summary.clone()),
             language: deposit.language.clone(),
+            sender_language: Some(deposit.sender_language),
             deposited: now,
             expires: now.plus(tenant.retention.min(longest)),
             number_until: now.plus(self.parts.settings.number_wait),

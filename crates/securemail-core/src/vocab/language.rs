@@ -3,15 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::vocab::UnixTime;
+use serde::{Deserialize, Serialize};
+
+use super::UnixTime;
 
 /// A language that our mail is written in.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Language {
     /// `nl`.
     #[default]
+    #[serde(rename = "nl")]
     Dutch,
     /// `en`.
+    #[serde(rename = "en")]
     English,
 }
 

@@ -1,0 +1,144 @@
+//! What stands in the way of a message, as its sender needs to hear it.
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{FELL, NOWHERE};
+use super::{Decision, DeferClass, Effect, Finding, Route, Rule};
+use crate::vocab::Language;
+
+/// Why a message waits, or waited until it was given back.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) enum Cause {
+    Fell,
+    NameServers,
+    NoPath,
+    NoVault,
+    Nowhere,
+    OwnFault,
+    PolicyAskedAgain,
+    Published,
+    RequireTls,
+    Silent,
+    Suspicious,
+    TryLater,
+    Unconfirmed,
+    UnprovedDenial,
+    VaultRequired,
+}
+
+impl Cause {
+    /// What holds the message, or held it to the end of its time. `None` where nothing did.
+    pub(super) fn of(decision: &Decision) -> Option<Self> {
+        let held = |found: &&Finding| found.effect == Effect::Hold;
+        let last = decision.findings.iter().rfind(held);
+        let has = |rule: Rule| decision.findings.iter().any(|found| found.rule == rule);
+        let said = last.and_then(|last| match last.rule {
+            Rule::X15 => Some(Self::RequireTls),
+            Rule::G02 if last.fact == FELL => Some(Self::Fell),
+            Rule::G02 => Some(Self::Published),
+            Rule::G03 if has(Rule::Mx05) || has(Rule::Mx06) => Some(Self::NameServers),
+            Rule::G03 if has(Rule::R02) => Some(Self::TryLater),
+            Rule::G03 => Some(Self::Silent),
+            Rule::G05 => Some(Self::PolicyAskedAgain),
+            Rule::G06 if last.fact == NOWHERE => Some(Self::Nowhere),
+            Rule::G06 if has(Rule::V01) => Some(Self::VaultRequired),
+            Rule::G06 => Some(Self::NoVault),
+            _ => None,
+        });
+        match &decision.route {
+            Route::Defer { class, .. } => Some(match class {
+                DeferClass::NoPath => said.unwrap_or(Self::NoPath),
+                DeferClass::OwnFault => Self::OwnFault,
+                DeferClass::Suspicious => said.unwrap_or(Self::Suspicious),
+                DeferClass::Transient => said.unwrap_or(Self::Silent),
+                DeferClass::Unconfirmed => Self::Unconfirmed,
+                DeferClass::UnprovedDenial => Self::UnprovedDenial,
+            }),
+            Route::Bounce { .. } => said,
+            Route::Deliver(_) | Route::Vault { .. } => None,
+        }
+    }
+
+    /// What follows "because".
+    pub(super) const fn words(self, language: Language) -> &'static str {
+        match language {
+            Language::Dutch => self.dutch(),
+            Language::English => self.english(),
+        }
+    }
+
+    const fn dutch(self) -> &'static str {
+        match self {
+            Self::Fell => "het domein minder veilig is dan eerst, en zo ziet ook een aanval eruit",
+            Self::NameServers => "de naamservers van het domein niet antwoorden zoals het hoort",
+            Self::NoPath => {
+                "geen mailserver van het domein kan bewijzen dat hij veilig is; dat kijken wij één \
+                 keer na voordat het bericht in de kluis gaat"
+            }
+            Self::NoVault => {
+                "geen mailserver van het domein kan bewijzen dat hij veilig is, en de kluis niet \
+                 kan worden gebruikt"
+            }
+            Self::Nowhere => "geen mailserver van het domein te bereiken is",
+            Self::OwnFault => "er aan onze kant iets niet werkt",
+            Self::PolicyAskedAgain => {
+                "wij het beleid van het domein nog één keer opvragen voordat er iets definitief is"
+            }
+            Self::Published => {
+                "niet klopt wat het domein over zijn beveiliging bekendmaakt, en zo ziet ook een \
+                 aanval eruit"
+            }
+            Self::RequireTls => {
+                "het bericht REQUIRETLS eist en geen mailserver dat biedt; dat kijken wij één keer \
+                 na voordat het bericht teruggaat"
+            }
+            Self::Silent => "iets niet antwoordde",
+            Self::Suspicious => "er iets niet klopt, en zo ziet ook een aanval eruit",
+            Self::TryLater => {
+                "de mailserver van het domein vraagt om het later opnieuw te proberen"
+            }
+            Self::Unconfirmed => {
+                "het misschien al is aangekomen: er kwam geen antwoord op het einde"
+            }
+            Self::UnprovedDenial => {
+                "het domein geen mail lijkt te ontvangen, zonder bewijs; dat kijken wij eerst na"
+            }
+            Self::VaultRequired => "de kluis moet, en niet kan worden gebruikt",
+        }
+    }
+
+    const fn english(self) -> &'static str {
+        match self {
+            Self::Fell => "the domain is less safe than before, which is how an attack looks",
+            Self::NameServers => "the name servers of the domain do not answer as they should",
+            Self::NoPath => {
+                "no mail server of the domain can be proved safe, which is confirmed once before \
+                 the vault is used"
+            }
+            Self::NoVault => {
+                "no mail server of the domain can be proved safe, and the vault cannot be used"
+            }
+            Self::Nowhere => "no mail server of the domain can be reached",
+            Self::OwnFault => "something on our own side is wrong",
+            Self::PolicyAskedAgain => {
+                "the policy of the domain is asked for once more before anything is final"
+            }
+            Self::Published => {
+                "what the domain publishes about its security is not met, which is how an attack \
+                 looks"
+            }
+            Self::RequireTls => {
+                "it demands REQUIRETLS and no mail server fulfils that, which is confirmed once \
+                 before it goes back to its sender"
+            }
+            Self::Silent => "something did not answer",
+            Self::Suspicious => "something is wrong that an attack would look like",
+            Self::TryLater => "the mail server of the domain asks us to try again later",
+            Self::Unconfirmed => "it may have arrived already: no answer came to its end",
+            Self::UnprovedDenial => {
+                "the domain seems to take no mail, without proof, which is confirmed first"
+            }
+            Self::VaultRequired => "the vault is required and cannot be used",
+        }
+    }
+}
