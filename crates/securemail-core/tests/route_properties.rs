@@ -300,6 +300,13 @@ proptest! {
         world.vantage = Some(false);
         (world.txt, world.kept) = (None, None);
         world.age = Duration::from_secs(1200);
+        let stripped = |host: &str| AttemptEvidence {
+            host: name(host),
+            at: world.now(),
+            outcome: SessionOutcome::NoStartTls(None),
+            recipient: None,
+        };
+        world.attempts = HOSTS.iter().map(|host| stripped(host)).collect();
         // No way was found before either: whatever may be diverted is diverted now.
         let seen = Span { since: ACCEPTED, last: world.now() };
         let history = world.history.get_or_insert_default();
