@@ -13,6 +13,11 @@ pub const ROUND_SECS_MAX: u64 = 1800;
 pub const ROUND_OCTETS_PER_SEC_MIN: u64 = 16 * 1024;
 /// CNAME hops followed for one question. RFC 5321 names no number; resolvers use 8 to 16.
 pub const ALIAS_HOPS_MAX: usize = 8;
+/// Seconds that a denial without proof is kept, a null MX among them: whoever forges one also writes its TTL, and RFC
+/// 2308, section 5, lets less be kept.
+pub const UNSIGNED_DENIAL_KEPT_SECS_MAX: u64 = 300;
+/// Seconds that any other answer without proof is kept, for the same reason. Its owner can change it as fast.
+pub const UNSIGNED_KEPT_SECS_MAX: u64 = 3600;
 /// MX hosts looked at: each costs up to three lookups before any mail moves.
 pub const MX_HOSTS_MAX: usize = 10;
 /// MX records read of one answer; a domain with more is no customer but an attack on our memory.

@@ -1,4 +1,5 @@
-//! Nothing final happens under a policy before its announcement was asked for once more (rule G-05).
+//! Nothing final happens under a policy before its announcement was asked for once more, or by what is not signed and
+//! was kept (rule G-05).
 
 mod flow_world;
 
@@ -6,22 +7,27 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flow_world::{DAY, HOUR, World, message, name};
-use securemail_core::backend::{Clock, FetchedPolicy, Resolver, TransportPolicy, VantageView};
+use flow_world::{DAY, HOUR, MINUTE, World, message, name};
+use securemail_core::backend::{
+    Clock, FetchedPolicy, Resolver, SessionOutcome, Span, TransportPolicy, VantageView,
+};
 use securemail_core::drive::Inquirer;
 use securemail_core::ledger::EventName;
 use securemail_core::route::{
     Decision, Evidence, MessageFacts, PolicySettings, Route, Rule, StandardPolicy,
 };
-use securemail_core::vocab::{Answer, DnsName, Outcome, Profile, Question, RecordKind, Security};
+use securemail_core::vocab::{
+    Answer, DnsName, Mx, MxTarget, Outcome, Profile, Question, RecordKind, Security,
+};
 use securemail_testkit::memory::MemoryDomainMemory;
 use securemail_testkit::scripted::{HostScript, ScriptedDns};
 use securemail_testkit::sim::ManualClock;
 
 /// A resolver whose cache never ends: only `resolve_anew` sees what changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Caching {
     dns: Arc<ScriptedDns>,
+    clock: Arc<ManualClock>,
     kept: Mutex<std::collections::BTreeMap<Question, Answer>>,
 }
 
@@ -36,14 +42,29 @@ impl Resolver for Caching {
     }
 
     async fn resolve_anew(&self, question: &Question) -> Answer {
-        let answer = self.dns.resolve(question).await;
+        let mut answer = self.dns.resolve(question).await;
+        answer.asked = Some(self.clock.now());
         let mut kept = self.kept.lock().unwrap();
         kept.insert(question.clone(), answer.clone());
         answer
     }
 
+    /// Deceived as we were: else nothing would be believed that is forged.
     async fn vantages(&self, question: &Question) -> Vec<VantageView> {
-        self.dns.vantages(question).await
+        vec![VantageView {
+            vantage: "deceived".to_owned(),
+            answer: self.resolve(question).await,
+        }]
+    }
+}
+
+impl Caching {
+    fn new(dns: &Arc<ScriptedDns>, clock: &Arc<ManualClock>) -> Arc<Self> {
+        Arc::new(Self {
+            dns: dns.clone(),
+            clock: clock.clone(),
+            kept: Mutex::default(),
+        })
     }
 }
 
@@ -59,13 +80,9 @@ impl Asking {
         let dns = Arc::new(ScriptedDns::default());
         dns.unsigned(&domain(), &name("mx.host.example"));
         let clock = Arc::new(ManualClock::default());
-        let resolver = Caching {
-            dns: dns.clone(),
-            ..Caching::default()
-        };
         Self {
             inquirer: Inquirer {
-                resolver: Arc::new(resolver),
+                resolver: Caching::new(&dns, &clock),
                 fetcher: dns.clone(),
                 memory: Arc::new(MemoryDomainMemory::default()),
                 clock: clock.clone(),
@@ -242,4 +259,137 @@ async fn g_08_recipients_of_one_domain_go_by_one_decision() {
     let decisions = world.logged(EventName::Decision).await;
     let decided: Vec<_> = decisions.iter().map(|event| event.decided()).collect();
     assert!(decided[0].is_some() && decided.iter().all(|one| *one == decided[0]));
+}
+
+/// What a forger of one answer may say, and the host that he names where he names one.
+fn forged() -> [Outcome; 4] {
+    let mx = |target| {
+        Outcome::Mx(vec![Mx {
+            preference: 0,
+            target,
+        }])
+    };
+    [
+        Outcome::NxDomain,
+        mx(MxTarget::Null),
+        mx(MxTarget::Host(name("mx.forger.example"))),
+        // Nobody has an address there.
+        mx(MxTarget::Host(name("none.forger.example"))),
+    ]
+}
+
+/// A world in which one forged answer about the domain is in the cache, and the truth is in the DNS again.
+async fn deceived_once(forged: Outcome, script: HostScript) -> World {
+    let mut world = World::new().await;
+    world.unsigned("example.net", "mx.host.example", HostScript::takes());
+    world.unsigned("forger.example", "mx.forger.example", script);
+    let resolver = Caching::new(&world.dns, &world.clock);
+    world.asks(resolver.clone()).await;
+    let (domain, truth) = (domain(), Question::new(domain(), RecordKind::Mx));
+    let real = world.dns.resolve(&truth).await;
+    world
+        .dns
+        .put(&domain, RecordKind::Mx, forged, Security::Insecure);
+    resolver.resolve(&truth).await;
+    world
+        .dns
+        .put(&domain, RecordKind::Mx, real.outcome, real.security);
+    world
+}
+
+#[tokio::test]
+async fn one_forged_answer_never_confirms_itself() {
+    for forged in forged() {
+        let told = format!("{forged:?}");
+        let ends = HostScript::ends(SessionOutcome::NoStartTls(None));
+        let world = deceived_once(forged, ends).await;
+        let reply = world.submit(message(&["eva@example.net"])).await;
+        assert_eq!(reply.code(), 250, "{told}: {reply}");
+        // Past the clocks of a denial, of no way, of silence, and of waiting at all.
+        for wait in [10 * MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 5 * DAY, HOUR] {
+            world.work_after(wait).await;
+        }
+        assert_eq!(world.got("eva@example.net").len(), 1, "{told}");
+        let home = world.mails_home();
+        let waits = |mail: &String| mail.contains("Not delivered yet");
+        assert!(home.iter().all(waits), "{told}: {home:?}");
+        assert_eq!(world.vault.inner().count(), 0, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn one_forged_answer_refuses_nobody_at_rcpt() {
+    let world = deceived_once(Outcome::NxDomain, HostScript::takes()).await;
+    let eva = "eva@example.net".parse().unwrap();
+    let tenant = flow_world::tenant();
+    for wait in [0, 11, 60] {
+        world.clock.advance(MINUTE * wait);
+        let reply = world.relay.recipient(&tenant.id, &eva).await;
+        assert_eq!(reply.code(), 250, "{reply}");
+        // The first look is remembered when a message comes.
+        let other = world.submit(message(&["bob@example.net"])).await;
+        assert_eq!(other.code(), 250, "{other}");
+    }
+}
+
+/// What is denied again when it is asked for again is denied.
+#[tokio::test]
+async fn a_denial_that_is_still_there_ends_the_message_after_the_second_look() {
+    let mut world = World::new().await;
+    let resolver = Caching::new(&world.dns, &world.clock);
+    world.asks(resolver).await;
+    assert_eq!(
+        world.submit(message(&["eva@example.net"])).await.code(),
+        250
+    );
+    assert!(world.mails_home().is_empty());
+    world.work_after(11 * MINUTE).await;
+    world.work_after(MINUTE).await;
+    let home = world.mails_home();
+    assert!(home.iter().any(|mail| mail.contains("5.1.2")), "{home:?}");
+    let reply = world
+        .relay
+        .recipient(
+            &flow_world::tenant().id,
+            &"bob@example.net".parse().unwrap(),
+        )
+        .await;
+    assert_eq!(reply.code(), 550, "{reply}");
+}
+
+/// A look that is kept from before the first one is none, whatever round asks for it.
+#[tokio::test]
+async fn a_second_look_was_asked_for_after_the_first() {
+    let world = Asking::new();
+    world.dns.put(
+        &domain(),
+        RecordKind::Mx,
+        Outcome::NxDomain,
+        Security::Insecure,
+    );
+    let mut evidence = world.inquire().await;
+    let first = world.clock.now();
+    world.clock.advance(Duration::from_secs(3600));
+    let span = Span {
+        since: first,
+        last: first,
+    };
+    evidence.history.get_or_insert_default().absent = Some(span);
+    let kept = world.decide(&evidence);
+    assert!(kept.wants_confirmation(), "{kept}");
+    for asked in &mut evidence.dns {
+        asked.answer.asked = Some(first.plus(Duration::from_secs(1)));
+    }
+    assert!(matches!(
+        world.decide(&evidence).route,
+        Route::Bounce { .. }
+    ));
+    // Evidence of earlier versions does not tell, and replays as it was decided.
+    for asked in &mut evidence.dns {
+        asked.answer.asked = None;
+    }
+    assert!(matches!(
+        world.decide(&evidence).route,
+        Route::Bounce { .. }
+    ));
 }

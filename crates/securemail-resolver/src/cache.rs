@@ -36,7 +36,9 @@ impl Cache {
     pub(crate) fn get(&self, question: &Question, now: UnixTime) -> Option<Answer> {
         let kept = self.lock();
         let answer = kept.answers.get(question)?;
-        (answer.expires > now).then(|| answer.clone())
+        // An answer from the future is of a clock that was set back: nobody knows how old it is.
+        let is_past = answer.asked.is_none_or(|asked| asked <= now);
+        (is_past && answer.expires > now).then(|| answer.clone())
     }
 
     /// Keeps the answer until it expires.
@@ -148,6 +150,17 @@ mod tests {
         cache.put(&question(1), &until(101), now);
         assert!(cache.get(&question(1), now).is_some());
         assert!(cache.get(&question(1), UnixTime::from_secs(101)).is_none());
+    }
+
+    #[test]
+    fn an_answer_from_the_future_is_not_given() {
+        let cache = Cache::new(10_000);
+        let (set_back, ahead) = (UnixTime::from_secs(100), UnixTime::from_secs(90_000));
+        let mut answer = until(90_300);
+        answer.asked = Some(ahead);
+        cache.put(&question(1), &answer, ahead);
+        assert!(cache.get(&question(1), ahead).is_some());
+        assert!(cache.get(&question(1), set_back).is_none());
     }
 
     #[test]

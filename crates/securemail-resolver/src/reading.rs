@@ -10,8 +10,9 @@ use hickory_proto::dnssec::Proof;
 use hickory_proto::dnssec::rdata::{DNSSECRData, NSEC3};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use securemail_core::limits::{UNSIGNED_DENIAL_KEPT_SECS_MAX, UNSIGNED_KEPT_SECS_MAX};
 use securemail_core::vocab::{
-    Answer, LookupFailure, Outcome, Question, RecordKind, Security, UnixTime,
+    Answer, LookupFailure, MxTarget, Outcome, Question, RecordKind, Security, UnixTime,
 };
 
 use crate::records;
@@ -53,6 +54,29 @@ pub(crate) fn failed(failure: LookupFailure, now: UnixTime) -> Answer {
         | LookupFailure::Timeout
         | LookupFailure::Unusable => Answer::failed(failure, now.plus(FAILURE_KEPT)),
     }
+}
+
+/// Bounds for how long an answer without proof may be used: its TTL was written by whoever may have forged it.
+pub(crate) fn keep_shortly_unless_proved(answer: &mut Answer, asked: UnixTime) {
+    if answer.security == Security::Secure {
+        return;
+    }
+    let says_no = match &answer.outcome {
+        Outcome::NoData | Outcome::NxDomain => true,
+        Outcome::Mx(records) => records.iter().any(|mx| mx.target == MxTarget::Null),
+        Outcome::Addresses(_)
+        | Outcome::Alias(_)
+        | Outcome::Caa(_)
+        | Outcome::Failed(_)
+        | Outcome::NameServers(_)
+        | Outcome::Tlsa(_)
+        | Outcome::Txt(_) => false,
+    };
+    let secs = match says_no {
+        true => UNSIGNED_DENIAL_KEPT_SECS_MAX,
+        false => UNSIGNED_KEPT_SECS_MAX,
+    };
+    answer.expires = answer.expires.min(asked.plus(Duration::from_secs(secs)));
 }
 
 /// Reads a response that the validator let pass.

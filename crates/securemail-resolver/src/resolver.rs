@@ -122,11 +122,14 @@ impl HickoryResolver {
     }
 
     pub(crate) async fn answer_anew(&self, question: &Question) -> Answer {
-        let answer = match self.validated(question).await {
+        let asked = self.clock.now();
+        let mut answer = match self.validated(question).await {
             Reading::Answer(answer) => self.confirmed(question, answer).await,
             Reading::WildcardUnproved(answer) => self.vouched(question, answer).await,
             Reading::Bogus => reading::failed(LookupFailure::Bogus, self.clock.now()),
         };
+        answer.asked = Some(asked);
+        reading::keep_shortly_unless_proved(&mut answer, asked);
         self.cache.put(question, &answer, self.clock.now());
         answer
     }

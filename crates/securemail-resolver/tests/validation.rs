@@ -325,3 +325,36 @@ async fn an_answer_asked_for_anew_is_not_the_one_that_is_kept() {
     assert_eq!(resolver.resolve(&mx).await.outcome, anew.outcome);
     assert_eq!(form(&resolver.resolve(&absent).await), Form::Records);
 }
+
+/// Whoever forges an answer writes its TTL too.
+#[tokio::test]
+async fn what_is_not_proved_is_kept_for_a_short_time_whatever_its_ttl() {
+    let dns = SignedDns::new()
+        .zone(ZoneSpec::signed("good.test"))
+        .zone(ZoneSpec::unsigned("plain.test"))
+        .record("good.test. 86400 MX 10 mx.good.test.")
+        .record("plain.test. 86400 MX 10 mx.plain.test.")
+        .record("null.plain.test. 86400 MX 0 .")
+        .start()
+        .await
+        .unwrap();
+    let resolver = resolver(&dns);
+    let bounds = [
+        ("good.test", 86_400 + 60),
+        ("plain.test", 3600),
+        ("null.plain.test", 300),
+        ("none.plain.test", 300),
+    ];
+    for (name, bound) in bounds {
+        let answer = ask(&resolver, name, RecordKind::Mx).await;
+        let asked = answer.asked.unwrap();
+        let kept = answer.expires.since(asked);
+        assert!(kept <= Duration::from_secs(bound), "{name}: {kept:?}");
+        let again = ask(&resolver, name, RecordKind::Mx).await;
+        assert_eq!(again.asked, Some(asked), "{name}: Q7");
+        let anew = resolver.resolve_anew(&question(name, RecordKind::Mx)).await;
+        assert!(anew.asked >= Some(answer.asked.unwrap()), "{name}");
+    }
+    let signed = ask(&resolver, "good.test", RecordKind::Mx).await;
+    assert!(signed.expires.since(common_now()) > Duration::from_secs(3600));
+}

@@ -120,7 +120,7 @@ async fn decide(
         inquirer.inquire(domain, profile, facts).await?
     };
     let standard = StandardPolicy::new(policy(settings)?);
-    let mut decision = standard.decide(&evidence, clock.now());
+    let mut decision = inquirer.decide(&standard, &mut evidence).await;
     let mut tried = Vec::new();
     if asking.connect {
         let probed = probe::probe(settings, &standard, &mut evidence, decision, &*clock).await?;

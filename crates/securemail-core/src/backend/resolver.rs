@@ -17,6 +17,7 @@ use crate::vocab::{Answer, DnsName, Question};
 /// - **Q4** A failure of any kind is `Outcome::Failed`, never absence.
 /// - **Q5** `expires` is never later than the end of the signatures that prove the answer.
 /// - **Q6** `resolve_anew` gives nothing that was asked before the call.
+/// - **Q7** Who keeps answers says in `asked` when each was asked for; else nothing tells a second look from the first.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync + 'static {
     /// Asks.

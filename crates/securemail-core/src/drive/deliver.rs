@@ -146,20 +146,12 @@ impl Relay {
         done
     }
 
-    /// What the policy says; under a policy of the domain, nothing final before its announcement was asked
-    /// for once more (rule G-05). Where that cannot be done, the message waits.
+    /// What the policy says; nothing final before what is kept was asked for once more (rule G-05).
     async fn decide(&self, delivery: &mut Delivery) -> Decision {
         delivery.evidence.cut_off = self.cut_off();
-        let decision = self.parts.policy.decide(&delivery.evidence, self.now());
-        if !decision.wants_confirmation() {
-            return decision;
-        }
-        let asked = self.parts.inquirer.confirm(delivery.evidence.clone()).await;
-        match asked {
-            Ok(evidence) => delivery.evidence = evidence,
-            Err(_) => return decision,
-        }
-        self.parts.policy.decide(&delivery.evidence, self.now())
+        let inquirer = &self.parts.inquirer;
+        let policy = &*self.parts.policy;
+        inquirer.decide(policy, &mut delivery.evidence).await
     }
 
     async fn try_hop(

@@ -9,8 +9,8 @@ use crate::backend::{
     Clock, DomainHistory, DomainMemory, PolicyFetcher, Resolver, TransportPolicy,
 };
 use crate::route::{
-    Ask, AskReply, Asked, Evidence, Explanation, Inquiry, MessageFacts, NtaFinding, NtaSettings,
-    Step, nta7516,
+    Ask, AskReply, Asked, Decision, Evidence, Explanation, Inquiry, MessageFacts, NtaFinding,
+    NtaSettings, Step, nta7516,
 };
 use crate::vocab::{DnsName, Profile, Question};
 
@@ -91,8 +91,8 @@ impl Inquirer {
         policy: &dyn TransportPolicy,
     ) -> Result<Explanation, StoreError> {
         let facts = MessageFacts::at(self.clock.now());
-        let evidence = self.inquire(domain, profile, facts).await?;
-        let decision = policy.decide(&evidence, self.clock.now());
+        let mut evidence = self.inquire(domain, profile, facts).await?;
+        let decision = self.decide(policy, &mut evidence).await;
         Ok(Explanation::new(&evidence, &decision, &[]))
     }
 
@@ -117,8 +117,25 @@ impl Inquirer {
         }
     }
 
-    /// Asks once more for the announcement of the domain's policy, past every cache, and fetches what is
-    /// new: before anything final happens under a policy (RFC 8461, section 5.1; rule G-05).
+    /// What the policy says of `evidence`. What must be asked for again before anything final (rule G-05) is asked for
+    /// at once, and `evidence` is then what the decision rests on. Where that cannot be done, the message waits.
+    pub async fn decide(&self, policy: &dyn TransportPolicy, evidence: &mut Evidence) -> Decision {
+        let decision = policy.decide(evidence, self.clock.now());
+        if !decision.wants_confirmation() {
+            return decision;
+        }
+        match self.confirm(evidence.clone()).await {
+            Ok(confirmed) => *evidence = confirmed,
+            Err(error) => {
+                tracing::warn!(%error, "what was kept could not be asked for again; it waits");
+                return decision;
+            }
+        }
+        policy.decide(evidence, self.clock.now())
+    }
+
+    /// Asks once more, past every cache, for what has no proof and for the announcement of the domain's policy, and
+    /// fetches what is new: before anything final happens (RFC 8461, section 5.1; rule G-05).
     ///
     /// # Errors
     /// As [`Inquirer::inquire`].

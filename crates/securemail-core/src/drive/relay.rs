@@ -125,8 +125,8 @@ impl Relay {
         facts: MessageFacts,
     ) -> Result<(Evidence, Decision), StoreError> {
         let inquirer = &self.parts.inquirer;
-        let evidence = inquirer.inquire(domain, profile, facts).await?;
-        let decision = self.parts.policy.decide(&evidence, self.now());
+        let mut evidence = inquirer.inquire(domain, profile, facts).await?;
+        let decision = inquirer.decide(&*self.parts.policy, &mut evidence).await;
         Ok((evidence, decision))
     }
 

@@ -25,8 +25,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Whether the announcement of the domain's policy must be asked for once more before anything final
-    /// happens (rule G-05). A driver asks at once and lets the policy decide again.
+    /// Whether what is kept must be asked for once more before anything final happens: the announcement of the domain's
+    /// policy, and DNS answers without proof (rule G-05). A driver asks at once and lets the policy decide again.
     #[must_use]
     pub fn wants_confirmation(&self) -> bool {
         self.findings

@@ -582,11 +582,13 @@ pub(super) fn announced_behind(evidence: &Evidence) -> Option<DnsName> {
     chain.is_aliased().then(|| chain.name().clone())
 }
 
-/// Forgets what was asked about the announcement of a policy, and the fetch that followed.
-pub(super) fn forget_announcement(evidence: &mut Evidence) {
-    evidence
-        .dns
-        .retain(|asked| asked.question.kind != RecordKind::Txt);
+/// Forgets what anybody may have forged, what others see of that, and what was asked about the announcement of a policy
+/// with the fetch that followed.
+pub(super) fn forget_unproved(evidence: &mut Evidence) {
+    evidence.dns.retain(|asked| {
+        asked.answer.security == Security::Secure && asked.question.kind != RecordKind::Txt
+    });
+    evidence.vantages.clear();
     evidence.sts.fetched = None;
 }
 

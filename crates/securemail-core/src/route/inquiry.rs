@@ -65,11 +65,11 @@ impl Inquiry {
         Self { evidence, now }
     }
 
-    /// Begins again for the announcement of a policy alone: what was asked of it is forgotten, so that a
-    /// driver asks it anew, past every cache, and fetches what is new (rule G-05).
+    /// Begins again for the announcement of a policy and for what has no proof: what was asked of them is forgotten, so
+    /// that a driver asks anew, past every cache, and fetches what is new (rule G-05).
     #[must_use]
     pub fn confirming(mut evidence: Evidence, now: UnixTime) -> Self {
-        facts::forget_announcement(&mut evidence);
+        facts::forget_unproved(&mut evidence);
         evidence.sts.confirmed = Some(now);
         Self { evidence, now }
     }

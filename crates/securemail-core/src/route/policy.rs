@@ -14,7 +14,9 @@ use super::{
     Authentication, Decision, DeferClass, Evidence, PolicySettings, Route, Rule, VaultReason,
 };
 use crate::backend::{TransportPolicy, VantageView};
-use crate::vocab::{DnsName, EnhancedStatus, Mx, MxTarget, Outcome, Question, Security, UnixTime};
+use crate::vocab::{
+    Answer, DnsName, EnhancedStatus, Mx, MxTarget, Outcome, Question, Security, UnixTime,
+};
 
 /// Names that are reserved for other uses (RFC 6761, 7686, 8375, 9476). `test` and `example` are
 /// whatever the DNS says.
@@ -118,11 +120,18 @@ impl Judge<'_> {
         Route::Deliver(hops)
     }
 
-    /// Nothing final happens under a policy in mode enforce before its announcement was asked for once
-    /// more (RFC 8461, section 5.1): whoever repaired it must not lose mail to what we keep.
+    /// Nothing final rests on answers without proof that we kept, or happens under a policy in mode enforce before its
+    /// announcement was asked for once more (RFC 8461, section 5.1): whoever repaired it must not lose mail to what we
+    /// keep, and what was forged once must not confirm itself.
     fn confirmed(&self, route: Route, findings: &mut Findings) -> Route {
         let is_final = matches!(route, Route::Bounce { .. } | Route::Vault { .. });
-        if !is_final || !self.is_enforced() {
+        if !is_final {
+            return route;
+        }
+        if self.rests_on_kept(self.evidence.message.round_began) {
+            return self.ask_again("kept DNS answers, to be asked for again", findings);
+        }
+        if !self.is_enforced() {
             return route;
         }
         let asked = self.evidence.sts.confirmed;
@@ -131,15 +140,25 @@ impl Judge<'_> {
                 findings.note(Rule::G05, &self.domain(), format!("asked again at {at}"));
                 route
             }
-            None => {
-                findings.hold(Rule::G05, &self.domain(), "to be asked again");
-                // A driver asks at once; where it cannot, this is how long the message waits.
-                Route::Defer {
-                    class: DeferClass::Suspicious,
-                    not_before: self.now.plus(outcome::RETRY_MIN),
-                }
-            }
+            None => self.ask_again("to be asked again", findings),
         }
+    }
+
+    fn ask_again(&self, what: &'static str, findings: &mut Findings) -> Route {
+        findings.hold(Rule::G05, &self.domain(), what);
+        // A driver asks at once; where it cannot, this is how long the message waits.
+        Route::Defer {
+            class: DeferClass::Suspicious,
+            not_before: self.now.plus(outcome::RETRY_MIN),
+        }
+    }
+
+    /// Whether an answer without proof was asked for before `since`. Its TTL was written by whoever may have forged it.
+    fn rests_on_kept(&self, since: UnixTime) -> bool {
+        let is_kept = |answer: &Answer| {
+            answer.security != Security::Secure && answer.asked.is_some_and(|at| at < since)
+        };
+        self.evidence.dns.iter().any(|asked| is_kept(&asked.answer))
     }
 
     fn is_enforced(&self) -> bool {
@@ -429,6 +448,11 @@ impl Judge<'_> {
             return outcome::settle(&self.ending(), Obstacle::Transient, findings);
         }
         if confirmed {
+            // A second look is one that was asked for after the first.
+            let first = since.unwrap_or_default().plus(Duration::from_millis(1));
+            if self.rests_on_kept(self.evidence.message.round_began.max(first)) {
+                return self.ask_again("kept DNS answers, to be asked for again", findings);
+            }
             findings.refuse(denial.unproved, &domain, "confirmed");
             return bounce(denial.unproved, denial.status);
         }

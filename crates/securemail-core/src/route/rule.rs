@@ -273,7 +273,7 @@ rules! {
     G03 "G-03" "RFC 5321, section 4.5.4.1"
         "A host that might be safe did not answer, so we try again."
     G04 "G-04" "securemail, section 5" "Every host was looked at, and none can be proved safe."
-    G05 "G-05" "RFC 8461, section 5.1" "Before anything final the policy is asked for again."
+    G05 "G-05" "RFC 8461, section 5.1" "Before anything final the domain is asked again."
     G06 "G-06" "securemail, section 5" "The vault cannot be used for this recipient."
     G07 "G-07" "securemail, section 4" "Each recipient is decided by itself."
     G08 "G-08" "securemail, section 5" "Each domain is decided by itself."

@@ -57,10 +57,13 @@ pub struct Answer {
     pub extended_errors: Vec<u16>,
     /// How many independent validators said so: 1 or 2.
     pub validators: u8,
+    /// When it was asked for. `None`: just now, as far as anybody knows; a resolver that keeps answers says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<UnixTime>,
 }
 
 impl Answer {
-    /// An answer of one validator, without extended errors.
+    /// An answer of one validator, without extended errors or the time at which it was asked for.
     #[must_use]
     pub const fn new(outcome: Outcome, security: Security, expires: UnixTime) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl Answer {
             expires,
             extended_errors: Vec::new(),
             validators: 1,
+            asked: None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use securemail_core::backend::{
-    AuditSink, Clock, Directory, DkimAlgorithm, RecipientOutcome, Scanner, Verdict,
+    AuditSink, Clock, Directory, DkimAlgorithm, RecipientOutcome, Resolver, Scanner, Verdict,
 };
 use securemail_core::dkim::{LocalDkimKey, LocalKeys};
 use securemail_core::drive::pickup::{PickupParts, PickupService, PickupSettings};
@@ -188,6 +188,12 @@ impl World {
         let service = self.relay.pickups().clone();
         let relay = Relay::new(self.parts.clone(), service, self.settings.clone());
         relay.await.unwrap()
+    }
+
+    /// Another resolver answers the relay from now on.
+    pub(crate) async fn asks(&mut self, resolver: Arc<dyn Resolver>) {
+        self.parts.inquirer.resolver = resolver;
+        self.crash().await;
     }
 
     /// Hands a message in, and lets time pass until the answer is there.
