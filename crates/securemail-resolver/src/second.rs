@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hickory_proto::op::Message;
 use securemail_core::vocab::{
-    Answer, LookupFailure, Outcome, Question, RecordKind, Security, UnixTime,
+    Answer, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, UnixTime,
 };
 
 use crate::settings::BuildError;
@@ -85,15 +85,24 @@ impl SecondOpinion {
         let message: Message = match self.ask(&request).await {
             Ok(message) => message,
             // It found something wrong where the first found nothing.
-            Err(LookupFailure::ServFail | LookupFailure::Bogus) => {
-                return Err(LookupFailure::Disagreement);
-            }
+            Err(LookupFailure::Bogus) => return Err(LookupFailure::Disagreement),
+            Err(LookupFailure::ServFail) => return Err(self.why_it_failed(request).await),
             Err(_) => return Err(LookupFailure::Unusable),
         };
         Ok(View {
             authentic: message.metadata.authentic_data,
             answer: reading::read_unsigned(&message, question, now),
         })
+    }
+
+    /// What a SERVFAIL without a reason means: who gives the answer when nothing is to be checked (CD; RFC 4035, section
+    /// 3.2.2) finds it bogus; who then fails too does not reach the name servers, and accuses nobody.
+    async fn why_it_failed(&self, mut request: Message) -> LookupFailure {
+        request.metadata.checking_disabled = true;
+        match self.ask(&request).await {
+            Ok(_) | Err(LookupFailure::Bogus) => LookupFailure::Disagreement,
+            Err(_) => LookupFailure::ServFail,
+        }
     }
 }
 
@@ -106,6 +115,8 @@ impl View {
                 return self.authentic || first.security != Security::Secure;
             }
             (Outcome::Alias(one), Outcome::Alias(other)) => one == other,
+            // A null MX is a denial in the form of a record (RFC 7505).
+            (Outcome::Mx(one), Outcome::Mx(other)) => is_null(one) == is_null(other),
             (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
         };
         same && self.authentic == (first.security == Security::Secure)
@@ -115,6 +126,10 @@ impl View {
     pub(crate) fn vouches_for(&self, first: &Answer) -> bool {
         self.authentic && sorted(&self.answer.outcome) == sorted(&first.outcome)
     }
+}
+
+fn is_null(records: &[Mx]) -> bool {
+    records.iter().all(|mx| mx.target == MxTarget::Null)
 }
 
 /// The order of records means nothing.

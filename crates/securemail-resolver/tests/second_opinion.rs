@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Form, agreed, ask, build, form, nowhere, resolver, settings, tlsa, zones};
+use common::{Form, agreed, ask, build, form, nowhere, question, resolver, settings, tlsa, zones};
+use securemail_core::backend::Resolver as _;
 use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
 use securemail_resolver::BuildError;
 use securemail_testkit::dns::{Fault, SignedDns, ZoneSpec};
@@ -62,18 +63,57 @@ async fn a_second_validator_that_is_down_holds_everything() {
     }
 }
 
+/// What it cannot find out it does not call forged: its way to the name servers may be slow.
 #[tokio::test]
-async fn a_second_validator_that_fails_a_name_disagrees() {
+async fn a_second_validator_that_reaches_nobody_disagrees_with_nobody() {
+    let fault = Fault::Code {
+        name: "good.test".into(),
+        code: 2,
+    };
+    let failure = with_second(fault).await;
+    assert_eq!(failure, Outcome::Failed(LookupFailure::ServFail));
+}
+
+#[tokio::test]
+async fn a_second_validator_that_answers_only_unchecked_disagrees() {
+    let fault = Fault::ValidatorRefutes {
+        name: "good.test".into(),
+    };
+    let failure = with_second(fault).await;
+    assert_eq!(failure, Outcome::Failed(LookupFailure::Disagreement));
+}
+
+/// What is said of `good.test` where the second validator asks elsewhere, and this goes wrong there.
+async fn with_second(fault: Fault) -> Outcome {
     let dns = zones().start().await.unwrap();
     let mut settings = settings(&dns);
     let other = zones().start().await.unwrap();
-    other.inject(Fault::Code {
-        name: "good.test".into(),
-        code: 2,
-    });
+    other.inject(fault);
     settings.second_opinion = vec![other.validator_addr()];
     let answer = ask(&build(&settings), "good.test", RecordKind::Mx).await;
-    assert_eq!(answer.outcome, Outcome::Failed(LookupFailure::Disagreement));
+    answer.outcome
+}
+
+#[tokio::test]
+async fn a_null_mx_does_not_agree_with_mail_servers() {
+    let (dns, other) = (
+        zones().start().await.unwrap(),
+        zones().start().await.unwrap(),
+    );
+    let mut settings = settings(&dns);
+    settings.second_opinion = vec![other.validator_addr()];
+    let resolver = build(&settings);
+    let plain = question("plain.test", RecordKind::Mx);
+    assert!(matches!(
+        resolver.resolve_anew(&plain).await.outcome,
+        Outcome::Mx(_)
+    ));
+    for forged in [&dns, &other] {
+        forged.replace("plain.test. MX 0 .").unwrap();
+        let answer = resolver.resolve_anew(&plain).await;
+        assert_eq!(answer.outcome, Outcome::Failed(LookupFailure::Disagreement));
+        forged.replace("plain.test. MX 10 mx.plain.test.").unwrap();
+    }
 }
 
 #[tokio::test]

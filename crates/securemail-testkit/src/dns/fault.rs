@@ -20,6 +20,12 @@ pub enum Fault {
         /// The response code.
         code: u16,
     },
+    /// The validating face answers questions at this name with SERVFAIL and without a reason, unless nothing is to be
+    /// checked (CD): as one does that finds the answer bogus.
+    ValidatorRefutes {
+        /// The name asked.
+        name: String,
+    },
     /// RRSIG, NSEC and NSEC3 are removed from all answers, as a resolver that knows no DNSSEC does.
     StripDnssec,
     /// Questions of this kind at this name get an unsigned denial that claims the zone `soa`: an attack.

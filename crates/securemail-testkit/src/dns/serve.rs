@@ -193,12 +193,19 @@ fn reply(request: &Message, query: &Query, zones: &Zones, face: Face, faults: &F
         reply.metadata.authentic_data = face == Face::Validator;
         return reply;
     }
-    fill(&mut reply, request, query, zones, face);
+    fill(&mut reply, request, query, zones, (face, faults));
     let dnssec = dnssec && !faults.strip;
     reply.maybe_strip_dnssec_records(dnssec)
 }
 
-fn fill(reply: &mut Message, request: &Message, query: &Query, zones: &Zones, face: Face) {
+fn fill(
+    reply: &mut Message,
+    request: &Message,
+    query: &Query,
+    zones: &Zones,
+    as_whom: (Face, &Faults),
+) {
+    let (face, faults) = as_whom;
     let resolved = zones.resolve(query.name(), query.query_type(), signer::now());
     let Ok(Resolved {
         code,
@@ -210,7 +217,8 @@ fn fill(reply: &mut Message, request: &Message, query: &Query, zones: &Zones, fa
         reply.metadata.response_code = ResponseCode::ServFail;
         return;
     };
-    if face == Face::Validator && state == State::Bogus && !request.metadata.checking_disabled {
+    let bogus = state == State::Bogus || faults.refuted;
+    if face == Face::Validator && bogus && !request.metadata.checking_disabled {
         reply.metadata.response_code = ResponseCode::ServFail;
         return;
     }
@@ -229,6 +237,7 @@ fn forged_soa(origin: &Name) -> Record {
 #[derive(Default)]
 struct Faults {
     silent: bool,
+    refuted: bool,
     strip: bool,
     truncate: bool,
     delay: Duration,
@@ -248,6 +257,7 @@ impl Faults {
                 Fault::Code { name, code } if here(name) => {
                     found.code = Some(ResponseCode::from(0, low(*code)));
                 }
+                Fault::ValidatorRefutes { name } if here(name) => found.refuted = true,
                 Fault::StripDnssec => found.strip = true,
                 Fault::ForgeDenial { name, kind, soa }
                     if face == Face::Resolver && here(name) && this(kind) =>
@@ -263,7 +273,10 @@ impl Faults {
                 {
                     found.forged = Some(None);
                 }
-                Fault::Code { .. } | Fault::ForgeDenial { .. } | Fault::ValidatorDenies { .. } => {}
+                Fault::Code { .. }
+                | Fault::ForgeDenial { .. }
+                | Fault::ValidatorDenies { .. }
+                | Fault::ValidatorRefutes { .. } => {}
             }
         }
         found
