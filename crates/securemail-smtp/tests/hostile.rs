@@ -344,11 +344,39 @@ async fn a_failed_handshake_is_tried_once_more_and_never_in_clear() {
     );
     let mx = Mx::start(script).await;
     let report = attempt_in_vain(&mx).await;
-    assert!(matches!(report.outcome, SessionOutcome::TlsFailed(_)));
+    assert!(!matches!(report.outcome, SessionOutcome::Completed));
+    assert_eq!(upgrades(&mx), 2);
+}
+
+fn upgrades(mx: &Mx) -> usize {
     let tried = mx.seen.lines.lock().unwrap();
-    assert_eq!(
-        tried.iter().filter(|(_, line)| line == "STARTTLS").count(),
-        2
+    tried.iter().filter(|(_, line)| line == "STARTTLS").count()
+}
+
+/// Only what TLS itself says is a look at the host; silence proves nothing of it (class B and not A).
+#[tokio::test]
+async fn a_handshake_that_is_cut_or_not_answered_proves_nothing() {
+    let go = || "220 go\r\n".to_owned();
+    let hangs = Reaction::SayTwice(go(), Duration::from_secs(5), String::new());
+    for reaction in [Reaction::SayAndClose(go()), hangs] {
+        let mx = Mx::start(at(Stage::Clear, "STARTTLS", reaction)).await;
+        let transport = mx.transport_with(|settings| {
+            settings.timeouts.handshake = Duration::from_millis(200);
+        });
+        let report = transport.attempt(attempt(mx.hop(), Dot::new(true))).await;
+        let SessionOutcome::Unreachable(why) = &report.outcome else {
+            panic!("{:?}", report.outcome);
+        };
+        assert!(why.starts_with("in the handshake: "), "{why}");
+        assert_eq!(upgrades(&mx), 2, "tried again with a smaller ClientHello");
+    }
+    let babble = Reaction::SayTwice(go(), Duration::from_millis(200), "no TLS\r\n".to_owned());
+    let mx = Mx::start(at(Stage::Clear, "STARTTLS", babble)).await;
+    let report = mx.attempt(attempt(mx.hop(), Dot::new(true))).await;
+    let outcome = report.outcome;
+    assert!(
+        matches!(outcome, SessionOutcome::TlsFailed(_)),
+        "{outcome:?}"
     );
 }
 

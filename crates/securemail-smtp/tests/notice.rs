@@ -121,7 +121,7 @@ async fn clear_text_goes_by_a_starttls_that_is_offered_only_where_it_is_asked_fo
     let mx = Mx::start(broken).await;
     let transport = mx.transport();
     let first = transport.attempt_notice(notice(&mx, true)).await;
-    assert!(matches!(first.outcome, SessionOutcome::TlsFailed(_)));
+    assert!(matches!(first.outcome, SessionOutcome::Unreachable(_)));
     let again = NoticeAttempt {
         without_tls: true,
         ..notice(&mx, true)

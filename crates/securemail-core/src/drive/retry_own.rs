@@ -278,9 +278,12 @@ impl Relay {
     async fn attempt_unproved(&self, class: ItemClass, attempt: NoticeAttempt) -> AttemptReport {
         let notices = &self.parts.notices;
         let report = notices.attempt_notice(attempt.clone()).await;
+        // A handshake that is cut looks like a host that cannot be reached.
         let tls_failed = matches!(
             report.outcome,
-            SessionOutcome::TlsFailed(_) | SessionOutcome::NoStartTls(_)
+            SessionOutcome::TlsFailed(_)
+                | SessionOutcome::NoStartTls(_)
+                | SessionOutcome::Unreachable(_)
         );
         if class != ItemClass::TlsReport || !tls_failed {
             return report;

@@ -172,23 +172,43 @@ impl SmtpTransport {
         Ok((proof, leaf))
     }
 
-    /// Connects and brings TLS up; once again with a smaller ClientHello where the handshake fails.
+    /// Connects and brings TLS up.
     pub(super) async fn secure(
         &self,
         socket: SocketAddr,
         sni: &DnsName,
     ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
         let (wire, clear, _) = self.open(socket).await?;
-        match self.starttls(wire, clear, sni, HelloSize::Full).await {
-            Err(SessionOutcome::TlsFailed(first)) => {
-                let Ok((wire, clear, _)) = self.open(socket).await else {
-                    return Err(SessionOutcome::TlsFailed(first));
-                };
-                self.starttls(wire, clear, sni, HelloSize::Conservative)
-                    .await
-            }
-            other => other,
+        self.upgrade(socket, wire, clear, sni).await
+    }
+
+    /// Brings TLS up; over another connection with a smaller ClientHello where the handshake fails.
+    pub(super) async fn upgrade(
+        &self,
+        socket: SocketAddr,
+        wire: Wire<TcpStream>,
+        clear: Clear,
+        sni: &DnsName,
+    ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
+        let (stream, handshaking) = self.starttls(wire, clear).await?;
+        match self.handshake(stream, sni, HelloSize::Full).await {
+            Ok(wire) => Ok((wire, handshaking)),
+            Err(first) => self.upgrade_again(socket, sni, first).await,
         }
+    }
+
+    async fn upgrade_again(
+        &self,
+        socket: SocketAddr,
+        sni: &DnsName,
+        first: SessionOutcome,
+    ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
+        let Ok((wire, clear, _)) = self.open(socket).await else {
+            return Err(first);
+        };
+        let (stream, handshaking) = self.starttls(wire, clear).await?;
+        let wire = self.handshake(stream, sni, HelloSize::Conservative).await?;
+        Ok((wire, handshaking))
     }
 
     /// Connects, and learns what is offered in clear, which nobody vouches for.
@@ -228,18 +248,15 @@ impl SmtpTransport {
         greeting.map_err(|error| unreachable(&error))
     }
 
-    /// STARTTLS and the handshake. It is sent whether offered or not (C-04).
-    pub(super) async fn starttls(
+    /// STARTTLS, which is sent whether offered or not (C-04), up to the handshake.
+    async fn starttls(
         &self,
         mut wire: Wire<TcpStream>,
         clear: Clear,
-        sni: &DnsName,
-        hello: HelloSize,
-    ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
+    ) -> Result<(TcpStream, Handshaking), SessionOutcome> {
         let reply = self.command(&mut wire, &Command::StartTls).await?;
         let handshaking = clear.handle_starttls(&reply, wire.input.len())?;
-        let wire = self.handshake(wire.io, sni, hello).await?;
-        Ok((wire, handshaking))
+        Ok((wire.io, handshaking))
     }
 
     pub(super) async fn handshake(
@@ -255,8 +272,8 @@ impl SmtpTransport {
         let connecting = TlsConnector::from(config).connect(name, stream);
         match timeout(self.settings.timeouts.handshake, connecting).await {
             Ok(Ok(stream)) => Ok(Wire::new(stream)),
-            Ok(Err(error)) => Err(tls_failed(&error)),
-            Err(_) => Err(tls_failed(&WireError::TimedOut)),
+            Ok(Err(error)) => Err(handshake_failed(error)),
+            Err(_) => Err(silent_in_handshake(&WireError::TimedOut)),
         }
     }
 
@@ -446,6 +463,20 @@ async fn first(content: &Arc<dyn Content>) -> Option<u8> {
 
 fn unreachable(error: &WireError) -> SessionOutcome {
     SessionOutcome::Unreachable(error.to_string())
+}
+
+/// What TLS itself says of the peer proves that it cannot be proved. Silence, and a connection that is cut, prove
+/// nothing: whoever can do that could also have kept the session from beginning.
+fn handshake_failed(error: std::io::Error) -> SessionOutcome {
+    let inner = error.get_ref();
+    if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        return tls_failed(&error);
+    }
+    silent_in_handshake(&WireError::Io(error))
+}
+
+fn silent_in_handshake(error: &WireError) -> SessionOutcome {
+    SessionOutcome::Unreachable(format!("in the handshake: {error}"))
 }
 
 fn tls_failed(error: &dyn std::error::Error) -> SessionOutcome {

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::client::{SmtpTransport, in_time, peer_facts};
-use super::tls::HelloSize;
 use super::tried::Tried;
 use super::wire::{Io, Wire};
 use crate::proto::client::NoticeReady;
@@ -75,13 +74,7 @@ impl SmtpTransport {
         if attempt.without_tls || attempt.may_be_clear && !clear.offers_starttls() {
             return Ok((Session::Clear(wire), clear.without_tls(name)));
         }
-        let (mut wire, handshaking) = match self
-            .starttls(wire, clear, &attempt.host, HelloSize::Full)
-            .await
-        {
-            Err(SessionOutcome::TlsFailed(_)) => self.secure(socket, &attempt.host).await?,
-            other => other?,
-        };
+        let (mut wire, handshaking) = self.upgrade(socket, wire, clear, &attempt.host).await?;
         let peer = tried.peer.insert(peer_facts(&wire, self.clock.now()));
         let ready = handshaking
             .unproved()

@@ -102,13 +102,13 @@ impl SmtpTransport {
     ) -> Result<(Tls, Handshaking), SessionOutcome> {
         let stream = self.connect(socket).await?;
         let wire = match self.handshake(stream, sni, HelloSize::Full).await {
-            Err(SessionOutcome::TlsFailed(first)) => {
+            Ok(wire) => wire,
+            Err(first) => {
                 let Ok(stream) = self.connect(socket).await else {
-                    return Err(SessionOutcome::TlsFailed(first));
+                    return Err(first);
                 };
                 self.handshake(stream, sni, HelloSize::Conservative).await?
             }
-            other => other?,
         };
         Ok((wire, Handshaking::at_once()))
     }
