@@ -18,6 +18,9 @@ pub const ALIAS_HOPS_MAX: usize = 8;
 pub const UNSIGNED_DENIAL_KEPT_SECS_MAX: u64 = 300;
 /// Seconds that any other answer without proof is kept, for the same reason. Its owner can change it as fast.
 pub const UNSIGNED_KEPT_SECS_MAX: u64 = 3600;
+/// Seconds that an answer may be used past its end within the round that asked for it: the answers of one round come one
+/// after the other, and a TTL may be zero.
+pub const ANSWER_GRACE_SECS: u64 = 60;
 /// MX hosts looked at: each costs up to three lookups before any mail moves.
 pub const MX_HOSTS_MAX: usize = 10;
 /// MX records read of one answer; a domain with more is no customer but an attack on our memory.

@@ -103,6 +103,11 @@ impl Relay {
         let mut done = Vec::new();
         // The policy never names a host twice in a round; the bound guards against one that does.
         for _ in 0..ATTEMPTS_PER_ROUND_MAX {
+            if let Err(decision) = self.renew_answers(&mut open).await {
+                let waits = |delivery| (delivery, Verdict::Decided((*decision).clone()));
+                done.extend(open.into_iter().map(waits));
+                return done;
+            }
             let mut next: Option<(Hop, Demands)> = None;
             let mut batch = Vec::new();
             let mut later = Vec::new();
@@ -152,6 +157,33 @@ impl Relay {
         let inquirer = &self.parts.inquirer;
         let policy = &*self.parts.policy;
         inquirer.decide(policy, &mut delivery.evidence).await
+    }
+
+    /// Asks again what has run out while hosts were tried: silent hosts take minutes each, and no host is proved by records
+    /// that may be gone. Where nothing can be found out, all wait.
+    async fn renew_answers(&self, open: &mut [Delivery]) -> Result<(), Box<Decision>> {
+        let now = self.now();
+        let Some(old) = open.iter().find(|open| open.evidence.has_run_out(now)) else {
+            return Ok(());
+        };
+        let renewed = match self.parts.inquirer.renew(&old.evidence).await {
+            Ok(renewed) => renewed,
+            Err(error) => {
+                tracing::warn!(%error, "what has run out could not be asked again; it waits");
+                return Err(Box::new(self.own_fault(&old.evidence.domain)));
+            }
+        };
+        for delivery in open {
+            let Evidence {
+                attempts, message, ..
+            } = &delivery.evidence;
+            delivery.evidence = Evidence {
+                attempts: attempts.clone(),
+                message: message.clone(),
+                ..renewed.clone()
+            };
+        }
+        Ok(())
     }
 
     async fn try_hop(

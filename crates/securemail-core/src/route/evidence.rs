@@ -1,5 +1,7 @@
 //! The whole input of a decision.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{StsPolicy, facts};
@@ -7,7 +9,10 @@ use crate::backend::{
     CachedPolicy, DomainHistory, FailedFetch, FetchError, RecipientOutcome, SessionOutcome,
     VantageView,
 };
-use crate::vocab::{Answer, DnsName, NtaSettings, Profile, Question, RecordKind, Reply, UnixTime};
+use crate::limits::ANSWER_GRACE_SECS;
+use crate::vocab::{
+    Answer, DnsName, NtaSettings, Outcome, Profile, Question, RecordKind, Reply, UnixTime,
+};
 
 /// Answers that a domain with two hosts usually needs.
 const ANSWERS_USUAL: usize = 12;
@@ -193,6 +198,17 @@ impl Evidence {
     #[must_use]
     pub fn failed_fetch(&self, at: UnixTime) -> Option<FailedFetch> {
         facts::failed_fetch(self, at)
+    }
+
+    /// Whether an answer has run out, by more than the grace of a round: what rests on it must be asked again before
+    /// another host is tried. A failure is for its round.
+    #[must_use]
+    pub fn has_run_out(&self, now: UnixTime) -> bool {
+        let grace = Duration::from_secs(ANSWER_GRACE_SECS);
+        let is_failure = |answer: &Answer| matches!(answer.outcome, Outcome::Failed(_));
+        self.dns
+            .iter()
+            .any(|asked| !is_failure(&asked.answer) && asked.answer.expires.plus(grace) <= now)
     }
 
     /// The answer to `question`, if it was asked.
