@@ -1,6 +1,5 @@
 //! What the relay logs, and what no setting makes it log (P10).
 
-use std::env;
 use std::io::{self, IsTerminal as _};
 
 use tracing::{Level, Metadata};
@@ -20,7 +19,8 @@ pub fn warnings() {
 }
 
 fn log_from(level: &str) {
-    let more = env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let more =
+        EnvFilter::try_from_default_env().map_or_else(|_| String::new(), |more| more.to_string());
     let wished = filter(level, &more);
     tracing_subscriber::registry()
         .with(filter_fn(may_be_logged))
