@@ -10,7 +10,9 @@ use securemail_core::route::{
     AttemptEvidence, Authority, Evidence, Explanation, Matched, MessageFacts, PeerFailure,
     PeerProof, StandardPolicy, Strength, StsMode, StsPolicy, public_key,
 };
-use securemail_core::vocab::{DnsName, LookupFailure, Outcome, Profile, RecordKind, Security};
+use securemail_core::vocab::{
+    DnsName, LookupFailure, Outcome, Profile, RecordKind, Security, Tlsa,
+};
 use securemail_testkit::memory::MemoryDomainMemory;
 use securemail_testkit::scripted::ScriptedDns;
 use securemail_testkit::sim::ManualClock;
@@ -106,6 +108,41 @@ async fn the_tlsa_record_for_the_key_that_was_seen_is_told_in_full() {
         "{text}"
     );
     assert!(text.contains("First host: mx.example.org"), "{text}");
+}
+
+#[tokio::test]
+async fn a_stronger_record_beside_which_the_new_one_would_not_count_goes_first() {
+    let host = name("mx.example.org");
+    for (matching, length, is_told) in [(2, 64, true), (1, 32, false)] {
+        let dns = ScriptedDns::default();
+        dns.dane(&name("example.org"), &host);
+        let stale = Tlsa {
+            usage: 3,
+            selector: 1,
+            matching,
+            data: vec![7; length],
+        };
+        let owner = name("_25._tcp.mx.example.org");
+        let records = Outcome::Tlsa(vec![stale]);
+        dns.put(&owner, RecordKind::Tlsa, records, Security::Secure);
+        let evidence = evidence(dns, "example.org").await;
+        let mismatch = || SessionOutcome::NotAuthenticated(PeerFailure::NoTlsaMatch);
+        let mut tried = evidence.clone();
+        tried.attempts.push(AttemptEvidence {
+            host: host.clone(),
+            at: tried.message.accepted,
+            outcome: mismatch(),
+            recipient: None,
+        });
+        let explanation = explained(&tried, &[session("mx.example.org", leaf(), mismatch())]);
+        let publish = explanation.publish.join("\n");
+        assert!(publish.contains("IN TLSA 3 1 1 "), "{publish}");
+        assert_eq!(
+            publish.contains("take the 3 1 2 away"),
+            is_told,
+            "{publish}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use securemail_core::backend::{
     CachedPolicy, DomainHistory, RecipientOutcome, SessionOutcome, Span, TransportPolicy,
+    VantageView,
 };
 use securemail_core::route::{
-    Asked, AttemptEvidence, Authority, Decision, DeferClass, Evidence, Matched, MessageFacts,
-    Network, PeerFailure, PeerProof, PolicySettings, Remedy, Route, Rule, StandardPolicy, Strength,
-    VaultReason, exit_code, is_public, learn,
+    Asked, AttemptEvidence, Authority, Corroboration, Decision, DeferClass, Evidence, Matched,
+    MessageFacts, Network, PeerFailure, PeerProof, PolicySettings, Remedy, Route, Rule,
+    StandardPolicy, Strength, VaultReason, exit_code, is_public, learn,
 };
 use securemail_core::vocab::{
-    Answer, DnsName, EnhancedStatus, Mx, MxTarget, Outcome, Profile, Question, RecordKind, Reply,
-    Security, UnixTime,
+    Answer, DnsName, EnhancedStatus, Language, Mx, MxTarget, Outcome, Profile, Question,
+    RecordKind, Reply, Security, Tlsa, UnixTime,
 };
 
 const NOW: UnixTime = UnixTime::from_secs(1_767_225_600);
@@ -350,6 +351,97 @@ fn the_explanation_lists_each_finding_and_advises_the_owner() {
     let direct = decide(&crate::evidence());
     assert!(direct.remedies().is_empty());
     assert!(!direct.to_string().contains("the owner"));
+}
+
+/// What is said of a message that waited as long as it may.
+fn said_after_four_hours(evidence: &Evidence) -> [String; 2] {
+    let end = NOW.plus(Duration::from_secs(4 * 3600));
+    let mut evidence = evidence.clone();
+    evidence.message.round_began = end;
+    for attempt in &mut evidence.attempts {
+        attempt.at = end;
+    }
+    let decision = StandardPolicy::default().decide(&evidence, end);
+    let reason = VaultReason::Unreachable;
+    assert_eq!(decision.route, Route::Vault { reason }, "{decision}");
+    [Language::English, Language::Dutch].map(|language| decision.summary().sentence(language))
+}
+
+#[test]
+fn only_silence_is_told_as_not_to_be_reached() {
+    let mut silent = evidence();
+    let why = || "refused".to_owned();
+    failed(&mut silent, SessionOutcome::Unreachable(why()));
+    let [english, dutch] = said_after_four_hours(&silent);
+    assert!(
+        english.contains("could not be reached for too long"),
+        "{english}"
+    );
+    assert!(dutch.contains("te lang niet te bereiken"), "{dutch}");
+
+    // It was proved, and asks to come again later.
+    let mut later = evidence();
+    failed(&mut later, SessionOutcome::Completed);
+    later.attempts[0].recipient = Some(RecipientOutcome::Deferred(Reply::new(451, None, "later")));
+    let [english, dutch] = said_after_four_hours(&later);
+    assert!(english.contains("asks us to try again later"), "{english}");
+    assert!(dutch.contains("later opnieuw te proberen"), "{dutch}");
+    assert!(!english.contains("reached") && !dutch.contains("bereiken"));
+
+    // It was proved, and other places see other mail servers.
+    let mut other = with_mx(evidence().dns[0].answer.outcome.clone(), Security::Insecure);
+    other.dns[0].question.name = name("example.org");
+    other.vantages.push(Corroboration {
+        question: other.dns[0].question.clone(),
+        views: vec![VantageView {
+            vantage: "elsewhere".to_owned(),
+            answer: answer(Outcome::NxDomain, Security::Insecure),
+        }],
+    });
+    failed(
+        &mut other,
+        SessionOutcome::NotAuthenticated(PeerFailure::NotNamed),
+    );
+    let [english, dutch] = said_after_four_hours(&other);
+    assert!(
+        english.contains("do not see the same mail servers"),
+        "{english}"
+    );
+    assert!(dutch.contains("niet dezelfde mailservers zien"), "{dutch}");
+}
+
+#[test]
+fn what_no_domain_published_is_not_told_as_published() {
+    let mut evidence = evidence();
+    failed(&mut evidence, SessionOutcome::Injected);
+    let decision = decide(&evidence);
+    let sentence = decision.sentence();
+    assert!(
+        sentence.contains("somebody on the way answers"),
+        "{sentence}"
+    );
+    assert!(!decision.to_string().contains("publishes what was not met"));
+    let sentence = decision.summary().sentence(Language::Dutch);
+    assert!(sentence.contains("iemand onderweg"), "{sentence}");
+}
+
+#[test]
+fn a_host_under_an_issuer_s_tlsa_record_is_not_advised_to_publish_one() {
+    let mut evidence = evidence();
+    let record = Tlsa {
+        usage: 2,
+        selector: 1,
+        matching: 1,
+        data: vec![7; 32],
+    };
+    evidence.dns[4].answer = answer(Outcome::Tlsa(vec![record]), Security::Secure);
+    failed(
+        &mut evidence,
+        SessionOutcome::NotAuthenticated(PeerFailure::Expired),
+    );
+    let remedies = decide(&evidence).remedies();
+    let host = name("mx1.example.org");
+    assert_eq!(remedies, [Remedy::CertificateUnderTlsa(host)]);
 }
 
 #[test]

@@ -2,24 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{FELL, NOWHERE};
-use super::{Decision, DeferClass, Effect, Finding, Route, Rule};
+use super::outcome::{FELL, HIDDEN, NOWHERE, TAMPERED};
+use super::{Decision, DeferClass, Effect, Finding, Route, Rule, VaultReason};
 use crate::vocab::Language;
 
 /// Why a message waits, or waited until it was given back.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum Cause {
     Fell,
+    Hidden,
     NameServers,
     NoPath,
     NoVault,
     Nowhere,
+    OtherViews,
     OwnFault,
     PolicyAskedAgain,
     Published,
     RequireTls,
     Silent,
     Suspicious,
+    Tampered,
     TryLater,
     Unconfirmed,
     UnprovedDenial,
@@ -35,14 +38,18 @@ impl Cause {
         let said = last.and_then(|last| match last.rule {
             Rule::X15 => Some(Self::RequireTls),
             Rule::G02 if last.fact == FELL => Some(Self::Fell),
+            Rule::G02 if last.fact == TAMPERED => Some(Self::Tampered),
             Rule::G02 => Some(Self::Published),
+            Rule::G03 if last.fact == HIDDEN => Some(Self::Hidden),
+            Rule::G03 if last.fact == NOWHERE => Some(Self::Nowhere),
             Rule::G03 if has(Rule::Mx05) || has(Rule::Mx06) => Some(Self::NameServers),
             Rule::G03 if has(Rule::R02) => Some(Self::TryLater),
+            Rule::G03 if has(Rule::S02) => Some(Self::OtherViews),
             Rule::G03 => Some(Self::Silent),
             Rule::G05 => Some(Self::PolicyAskedAgain),
-            Rule::G06 if last.fact == NOWHERE => Some(Self::Nowhere),
             Rule::G06 if has(Rule::V01) => Some(Self::VaultRequired),
             Rule::G06 => Some(Self::NoVault),
+            Rule::R09 => Some(Self::Unconfirmed),
             _ => None,
         });
         match &decision.route {
@@ -54,7 +61,10 @@ impl Cause {
                 DeferClass::Unconfirmed => Self::Unconfirmed,
                 DeferClass::UnprovedDenial => Self::UnprovedDenial,
             }),
-            Route::Bounce { .. } => said,
+            Route::Bounce { .. }
+            | Route::Vault {
+                reason: VaultReason::Unreachable,
+            } => said,
             Route::Deliver(_) | Route::Vault { .. } => None,
         }
     }
@@ -70,6 +80,9 @@ impl Cause {
     const fn dutch(self) -> &'static str {
         match self {
             Self::Fell => "het domein minder veilig is dan eerst, en zo ziet ook een aanval eruit",
+            Self::Hidden => {
+                "een mailserver van het domein geen adres lijkt te hebben, zonder bewijs daarvan"
+            }
             Self::NameServers => "de naamservers van het domein niet antwoorden zoals het hoort",
             Self::NoPath => {
                 "geen mailserver van het domein kan bewijzen dat hij veilig is; dat kijken wij één \
@@ -80,6 +93,9 @@ impl Cause {
                  kan worden gebruikt"
             }
             Self::Nowhere => "geen mailserver van het domein te bereiken is",
+            Self::OtherViews => {
+                "andere plaatsen op internet niet dezelfde mailservers zien als wij"
+            }
             Self::OwnFault => "er aan onze kant iets niet werkt",
             Self::PolicyAskedAgain => {
                 "wij het beleid van het domein nog één keer opvragen voordat er iets definitief is"
@@ -94,6 +110,9 @@ impl Cause {
             }
             Self::Silent => "iets niet antwoordde",
             Self::Suspicious => "er iets niet klopt, en zo ziet ook een aanval eruit",
+            Self::Tampered => {
+                "iemand onderweg voor de mailserver antwoordt, en zo ziet ook een aanval eruit"
+            }
             Self::TryLater => {
                 "de mailserver van het domein vraagt om het later opnieuw te proberen"
             }
@@ -110,6 +129,9 @@ impl Cause {
     const fn english(self) -> &'static str {
         match self {
             Self::Fell => "the domain is less safe than before, which is how an attack looks",
+            Self::Hidden => {
+                "a mail server of the domain seems to have no address, and nothing proves that"
+            }
             Self::NameServers => "the name servers of the domain do not answer as they should",
             Self::NoPath => {
                 "no mail server of the domain can be proved safe, which is confirmed once before \
@@ -119,6 +141,9 @@ impl Cause {
                 "no mail server of the domain can be proved safe, and the vault cannot be used"
             }
             Self::Nowhere => "no mail server of the domain can be reached",
+            Self::OtherViews => {
+                "other places on the Internet do not see the same mail servers as we do"
+            }
             Self::OwnFault => "something on our own side is wrong",
             Self::PolicyAskedAgain => {
                 "the policy of the domain is asked for once more before anything is final"
@@ -133,6 +158,9 @@ impl Cause {
             }
             Self::Silent => "something did not answer",
             Self::Suspicious => "something is wrong that an attack would look like",
+            Self::Tampered => {
+                "somebody on the way answers for the mail server, which is how an attack looks"
+            }
             Self::TryLater => "the mail server of the domain asks us to try again later",
             Self::Unconfirmed => "it may have arrived already: no answer came to its end",
             Self::UnprovedDenial => {

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::asked::{asked, hex, sessions};
-use super::facts::{self, Listing};
+use super::facts::{self, AddressFacts, Listing, TlsaFacts};
 use super::{Authentication, Decision, Evidence, Finding, Route, public_key};
 use crate::backend::AttemptReport;
-use crate::vocab::{DnsName, Language};
+use crate::vocab::{DnsName, Language, Tlsa};
 
 /// A decision in words, with the facts behind it: for an operator, and for an integrator before anything is sent.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -129,17 +129,28 @@ fn tlsa_line(evidence: &Evidence, host: &DnsName, leaf: &[u8]) -> Option<String>
     let key = public_key(leaf)?;
     let digest: [u8; 32] = Sha256::digest(key).into();
     let owner = host.below(&format!("_{}._tcp", evidence.port)).ok()?;
-    let found = facts::addresses(evidence, host).ok();
-    // Without a signed zone nobody looks at it.
-    let first = match found {
-        Some(found) if found.bases.is_empty() => "; sign the zone (DNSSEC) first",
-        Some(_) | None => "",
-    };
+    let first = facts::addresses(evidence, host).map_or("", |found| before(evidence, &found));
     // Whoever stood between us and the host showed a key of their own.
     Some(format!(
         "{owner}. IN TLSA 3 1 1 {}   ; the key that {host} showed us: compare it with your own{first}",
         hex(&digest)
     ))
+}
+
+/// What must be done before the record counts.
+fn before(evidence: &Evidence, found: &AddressFacts) -> &'static str {
+    // Without a signed zone nobody looks at it.
+    if found.bases.is_empty() {
+        return "; sign the zone (DNSSEC) first";
+    }
+    // RFC 7671, section 9: of one usage and selector the strongest digest counts alone.
+    let is_stronger = |record: &Tlsa| (record.usage, record.selector, record.matching) == (3, 1, 2);
+    match facts::tlsa(evidence, &found.bases) {
+        Ok(TlsaFacts::Records { records, .. }) if records.iter().any(is_stronger) => {
+            "; take the 3 1 2 away, beside which it does not count"
+        }
+        Ok(TlsaFacts::Absent(_) | TlsaFacts::Failed(..) | TlsaFacts::Records { .. }) | Err(_) => "",
+    }
 }
 
 /// A record, and the lines of a file (RFC 8461, section 3). It begins under test, as section 5 advises.

@@ -14,7 +14,7 @@ use crate::vocab::{DnsName, Profile, Tlsa, UnixTime};
 pub(super) enum Obstacle {
     /// It leads nowhere: no name, no address, or none that may be connected to.
     Nowhere,
-    /// The same without proof, so that somebody on the way may have said it.
+    /// The same without proof, so that somebody on the way may have said it: it might be safe.
     Hidden,
     /// It was looked at, and cannot be proved safe.
     Unproved,
@@ -24,6 +24,8 @@ pub(super) enum Obstacle {
     Transient,
     /// It, or its domain, was safer before, and nothing is published now.
     Fell,
+    /// Somebody on the way answers for it.
+    Tampered,
     /// It does not meet what the domain publishes, or what is published is forged.
     Published,
     /// The fault is ours.
@@ -32,13 +34,20 @@ pub(super) enum Obstacle {
 
 impl Obstacle {
     /// What stands in the way where these stand in the way of the hosts. A host that may have been hidden
-    /// might be safe (rule G-03), so it weighs as silence as soon as another one decides; where none is in
-    /// sight, the domain takes no mail now.
+    /// weighs as silence (rule G-03) as soon as another one would decide; where none is in sight, the domain
+    /// takes no mail now.
     pub(super) fn of_all(each: &[Self]) -> Self {
-        let worst = each.iter().copied().max().unwrap_or(Self::Nowhere);
-        match worst {
-            Self::Unproved | Self::Incapable if each.contains(&Self::Hidden) => Self::Transient,
-            _ => worst,
+        match each.iter().copied().max().unwrap_or(Self::Nowhere) {
+            Self::Unproved | Self::Incapable if each.contains(&Self::Hidden) => Self::Hidden,
+            Self::Hidden => Self::Nowhere,
+            worst @ (Self::Fell
+            | Self::Incapable
+            | Self::Nowhere
+            | Self::OwnFault
+            | Self::Published
+            | Self::Tampered
+            | Self::Transient
+            | Self::Unproved) => worst,
         }
     }
 }

@@ -84,7 +84,9 @@ pub fn notice_route(
     let mut must_hold = false;
     for ((host, judgement), (_, ever)) in judged.into_iter().zip(judged_ever) {
         match (judgement, ever) {
-            (Err(Obstacle::Published | Obstacle::OwnFault), _) => must_hold = true,
+            (Err(Obstacle::Published | Obstacle::Tampered | Obstacle::OwnFault), _) => {
+                must_hold = true;
+            }
             (Ok(_) | Err(Obstacle::Unproved), Err(Obstacle::Unproved)) => {
                 open.extend(without_proof(&evidence, &host, settings, true));
             }

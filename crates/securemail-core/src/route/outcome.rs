@@ -27,7 +27,9 @@ const NO_REQUIRE_TLS: EnhancedStatus = EnhancedStatus::new(5, 7, 30);
 /// Facts by which a reader is told which of two things a rule means.
 const PUBLISHED: &str = "the domain itself publishes what was not met";
 pub(super) const FELL: &str = "the domain was safer before";
+pub(super) const HIDDEN: &str = "that a host has no address is not proved";
 pub(super) const NOWHERE: &str = "no host can be reached at all";
+pub(super) const TAMPERED: &str = "somebody on the way answers for the host";
 
 /// By what a message that cannot go now is settled.
 pub(super) struct Ending<'a> {
@@ -49,6 +51,10 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
             findings.hold(Rule::G02, &domain, PUBLISHED);
             ending.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
         }
+        Obstacle::Tampered => {
+            findings.hold(Rule::G02, &domain, TAMPERED);
+            ending.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
+        }
         Obstacle::Fell => {
             findings.hold(Rule::G02, &domain, FELL);
             let message = &ending.evidence.message;
@@ -62,15 +68,20 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
             ending.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
         }
         // Never into the vault for want of a network of our own, and never back.
-        Obstacle::Transient if ending.is_cut_off() => {
+        Obstacle::Hidden | Obstacle::Transient if ending.is_cut_off() => {
             findings.hold(Rule::F02, &domain, "");
             Route::Defer {
                 class: DeferClass::OwnFault,
                 not_before: ending.next_try().min(ending.now.plus(CUT_OFF_RETRY)),
             }
         }
-        Obstacle::Transient => {
-            findings.hold(Rule::G03, &domain, "");
+        Obstacle::Hidden | Obstacle::Transient => {
+            let fact = if worst == Obstacle::Hidden {
+                HIDDEN
+            } else {
+                ""
+            };
+            findings.hold(Rule::G03, &domain, fact);
             if ending.evidence.message.may_divert() {
                 if ending.age() >= ending.settings.divert_after {
                     return Route::Vault {
@@ -84,8 +95,8 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
         }
         Obstacle::Incapable => ending.incapable(findings),
         Obstacle::Unproved => ending.no_path(findings),
-        Obstacle::Hidden | Obstacle::Nowhere => {
-            findings.hold(Rule::G06, &domain, NOWHERE);
+        Obstacle::Nowhere => {
+            findings.hold(Rule::G03, &domain, NOWHERE);
             ending.hold_or_bounce(DeferClass::Transient, [4, 4], findings)
         }
     }

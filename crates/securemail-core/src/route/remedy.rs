@@ -14,6 +14,8 @@ pub enum Remedy {
     Address(DnsName),
     /// A certificate of the host that proves it, by a public authority or by DANE.
     Certificate(DnsName),
+    /// A certificate of the host that fits its TLSA record for an issuer, or a record for its own key.
+    CertificateUnderTlsa(DnsName),
     /// TLS of the host that is not too old.
     CurrentTls(DnsName),
     /// Name servers of the domain that answer.
@@ -52,8 +54,9 @@ pub enum Remedy {
 }
 
 impl Remedy {
-    /// What would have changed this finding about a way to `domain`.
-    pub(super) fn of(finding: &Finding, domain: &DnsName) -> Option<Self> {
+    /// What would have changed this finding about a way to `domain`, or about a host of it that has TLSA
+    /// records or has none.
+    pub(super) fn of(finding: &Finding, domain: &DnsName, has_dane: bool) -> Option<Self> {
         let domain = || domain.clone();
         let name = match &finding.subject {
             Subject::Domain(name) | Subject::Host(name) => name.clone(),
@@ -72,7 +75,10 @@ impl Remedy {
             | Rule::Ce07
             | Rule::Ce09
             | Rule::Ce13
-            | Rule::Ce14 => Self::Certificate(name),
+            | Rule::Ce14 => match has_dane {
+                true => Self::CertificateUnderTlsa(name),
+                false => Self::Certificate(name),
+            },
             Rule::X04 | Rule::Ce17 => Self::TlsaMatch(name),
             Rule::X03 | Rule::X09 => Self::NamedByPolicy {
                 host: name,
@@ -83,7 +89,7 @@ impl Remedy {
             Rule::Nta04 => Self::SignedForNta(domain()),
             Rule::T02 | Rule::X07 => Self::UsableTlsa(name),
             Rule::Ad03 | Rule::T05 if finding.fact == BOGUS => Self::Signatures(name),
-            Rule::T05 => Self::TlsaAnswers(name),
+            Rule::T05 | Rule::T07 => Self::TlsaAnswers(name),
             Rule::Mx03 | Rule::Mx04 => Self::Signatures(domain()),
             Rule::Mx05 | Rule::Mx06 => Self::NameServers(domain()),
             Rule::Mx18 => Self::PublicAddress(name),
@@ -107,6 +113,11 @@ impl Remedy {
             Self::Certificate(host) => format!(
                 "{} een geldig certificaat van een publieke uitgever op die naam geven, of de zone \
                  van die server ondertekenen (DNSSEC) en er een TLSA-record voor publiceren (DANE)",
+                host.shown()
+            ),
+            Self::CertificateUnderTlsa(host) => format!(
+                "{} een certificaat geven dat nu geldig is, die naam draagt en van de uitgever in \
+                 het TLSA-record is, of een TLSA-record voor de eigen sleutel publiceren (3 1 1)",
                 host.shown()
             ),
             Self::CurrentTls(host) => format!(
@@ -168,6 +179,11 @@ impl Remedy {
             Self::Certificate(host) => format!(
                 "give {} a valid certificate of a public authority with that name, or sign its \
                  zone (DNSSEC) and publish a TLSA record for it (DANE)",
+                host.shown()
+            ),
+            Self::CertificateUnderTlsa(host) => format!(
+                "give {} a certificate that is valid now, bears its name and is of the issuer in the \
+                 TLSA record, or publish a TLSA record for its own key (3 1 1)",
                 host.shown()
             ),
             Self::CurrentTls(host) => format!(

@@ -188,7 +188,11 @@ pub(super) fn failed(
             }
         }
         SessionOutcome::Injected => (
-            Obstacle::Published,
+            if admitted.published {
+                Obstacle::Published
+            } else {
+                Obstacle::Tampered
+            },
             Rule::C07,
             "octets behind the reply to STARTTLS".to_owned(),
         ),

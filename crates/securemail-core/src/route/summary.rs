@@ -80,7 +80,11 @@ impl Decision {
             return remedies;
         }
         for finding in &self.findings {
-            if let Some(remedy) = Remedy::of(finding, &self.domain)
+            let has_dane = self
+                .findings
+                .iter()
+                .any(|other| other.rule == Rule::T01 && other.subject == finding.subject);
+            if let Some(remedy) = Remedy::of(finding, &self.domain, has_dane)
                 && !remedies.contains(&remedy)
             {
                 remedies.push(remedy);
@@ -170,16 +174,7 @@ fn sentence(domain: &DnsName, route: &Route, cause: Option<Cause>, language: Lan
                 }
             },
         },
-        Route::Vault { reason } => match language {
-            Language::Dutch => format!(
-                "Mail voor {domain} gaat in de kluis, omdat {}.",
-                vault_in_dutch(*reason)
-            ),
-            Language::English => format!(
-                "Mail for {domain} goes into the vault, because {}.",
-                vault_in_english(*reason)
-            ),
-        },
+        Route::Vault { reason } => sealed(domain, *reason, cause, language),
         Route::Defer { not_before, .. } => held(domain, *not_before, cause, language),
         Route::Bounce { status, rule } => given_back(domain, (*status, *rule), cause, language),
     }
@@ -243,6 +238,29 @@ const fn authority_in_english(hop: &Hop) -> &'static str {
             "its certificate must name the domain itself"
         }
         Authority::Unsigned => "your settings trust the unsigned list of mail servers",
+    }
+}
+
+fn sealed(domain: &str, reason: VaultReason, cause: Option<Cause>, language: Language) -> String {
+    // Of what kept it waiting, only silence means that the domain could not be reached.
+    let waited_for = cause.filter(|cause| !matches!(cause, Cause::Silent | Cause::Nowhere));
+    match (waited_for, language) {
+        (Some(cause), Language::Dutch) => format!(
+            "Mail voor {domain} gaat in de kluis, omdat {}, en het zo lang heeft gewacht als mag.",
+            cause.words(language)
+        ),
+        (Some(cause), Language::English) => format!(
+            "Mail for {domain} goes into the vault, because {}, and it has waited as long as it may.",
+            cause.words(language)
+        ),
+        (None, Language::Dutch) => format!(
+            "Mail voor {domain} gaat in de kluis, omdat {}.",
+            vault_in_dutch(reason)
+        ),
+        (None, Language::English) => format!(
+            "Mail for {domain} goes into the vault, because {}.",
+            vault_in_english(reason)
+        ),
     }
 }
 
