@@ -204,8 +204,11 @@ const NAME_SERVERS: (&str, &str) = (
     "the name servers of the domain do not answer as they should",
 );
 
-/// Every cause: its class, what was found, the exit code, and the words.
-fn causes() -> Vec<(DeferClass, Vec<Finding>, u8, (&'static str, &'static str))> {
+/// A class, what was found, the exit code, and the words in Dutch and in English.
+type Cause = (DeferClass, Vec<Finding>, u8, (&'static str, &'static str));
+
+/// Every cause.
+fn causes() -> Vec<Cause> {
     use DeferClass::{NoPath, OwnFault, Suspicious, Transient, Unconfirmed, UnprovedDenial};
     let held = |rule, fact| vec![found(rule, Effect::Hold, fact)];
     let with = |rule, held: Vec<Finding>| {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use securemail_core::backend::{Clock, TransportPolicy};
+use securemail_core::backend::Clock;
 use securemail_core::route::{
     Decided, Explanation, MessageFacts, NtaFinding, NtaSettings, Route, StandardPolicy, exit_code,
 };
