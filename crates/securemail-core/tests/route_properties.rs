@@ -72,8 +72,15 @@ impl Attack {
     /// Suppressing a policy that is not kept yet cannot be seen (RFC 8461, section 10.2); what is kept
     /// applies instead, or none.
     fn hides_what_is_not_kept(self, world: &World) -> bool {
-        matches!(self, Self::BreakTxt | Self::HidePolicy | Self::HideTxt)
-            && world.kept != world.policy.clone().ok()
+        let is_not_kept = world.kept != world.policy.clone().ok();
+        match self {
+            // What made the announcement unknown is hidden with it.
+            Self::HideTxt => is_not_kept || world.kept.is_none(),
+            Self::BreakTxt | Self::HidePolicy => is_not_kept,
+            Self::BreakHost(..) | Self::BreakMx(_) | Self::BreakTlsa(..) | Self::BreakVantage => {
+                false
+            }
+        }
     }
 }
 
