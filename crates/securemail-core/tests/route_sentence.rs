@@ -283,8 +283,8 @@ fn causes() -> Vec<Cause> {
             held(Rule::G05, ""),
             30,
             (
-                "wij het beleid van het domein nog één keer opvragen voordat er iets definitief is",
-                "the policy of the domain is asked for once more before anything is final",
+                "wij het domein nog één keer vragen voordat er iets definitief is",
+                "the domain is asked once more before anything is final",
             ),
         ),
         (
@@ -319,7 +319,7 @@ fn causes() -> Vec<Cause> {
         ),
         (
             Transient,
-            held(Rule::G06, "no host can be reached at all"),
+            held(Rule::G03, "no host can be reached at all"),
             30,
             (
                 "geen mailserver van het domein te bereiken is",

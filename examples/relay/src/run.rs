@@ -180,7 +180,7 @@ impl Running {
         one_ended(&mut self.tasks).await;
     }
 
-    /// Takes nothing new, finishes what was begun, and ends: after [`LAST_REPLIES`] at the latest.
+    /// Takes nothing new, finishes what was begun, and ends: after `LAST_REPLIES` at the latest.
     pub async fn stop(self) {
         let Self {
             app, stop, tasks, ..

@@ -98,7 +98,7 @@ impl Cause {
             }
             Self::OwnFault => "er aan onze kant iets niet werkt",
             Self::PolicyAskedAgain => {
-                "wij het beleid van het domein nog één keer opvragen voordat er iets definitief is"
+                "wij het domein nog één keer vragen voordat er iets definitief is"
             }
             Self::Published => {
                 "niet klopt wat het domein over zijn beveiliging bekendmaakt, en zo ziet ook een \
@@ -145,9 +145,7 @@ impl Cause {
                 "other places on the Internet do not see the same mail servers as we do"
             }
             Self::OwnFault => "something on our own side is wrong",
-            Self::PolicyAskedAgain => {
-                "the policy of the domain is asked for once more before anything is final"
-            }
+            Self::PolicyAskedAgain => "the domain is asked once more before anything is final",
             Self::Published => {
                 "what the domain publishes about its security is not met, which is how an attack \
                  looks"
