@@ -1,4 +1,4 @@
-//! The clause of [`Spool`](securemail_core::backend::Spool) about mail of ours among messages.
+//! The clause of `Spool` about mail of ours among messages.
 
 use securemail_core::backend::{Due, DueMail, ItemClass, NewItem, Settlement, Spool};
 
