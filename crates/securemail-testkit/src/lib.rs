@@ -7,6 +7,7 @@ pub mod fakes;
 pub mod lab;
 pub mod memory;
 pub mod outage;
+pub mod ports;
 pub mod sabotage;
 pub mod scripted;
 pub mod sim;

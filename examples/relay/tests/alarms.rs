@@ -5,8 +5,9 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
+use common::Place;
 use common::world::World;
-use common::{Place, free_port};
+use securemail_testkit::ports;
 
 fn canaries(absent: &str) -> String {
     format!(
@@ -29,7 +30,7 @@ fn numbers(at: SocketAddr) -> String {
 async fn a_canary_that_fails_is_told_once_and_so_is_its_end() {
     let world = World::start().await;
     let mut place = Place::new(&world);
-    let metrics = free_port(Ipv4Addr::LOCALHOST);
+    let metrics = ports::free(Ipv4Addr::LOCALHOST).unwrap();
     place.set("listen.metrics", &format!("\"{metrics}\""));
     place.set("dns.canaries", &canaries("absent.nowhere"));
     let alarms = |place: &Place| place.relay(&["events", "--config", "{}", "--node"]);

@@ -5,7 +5,8 @@ mod common;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use common::world::{World, arrival, contains};
-use common::{ANNA, Place, free_port, message, queue_id};
+use common::{ANNA, Place, message, queue_id};
+use securemail_testkit::ports;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream};
 use tokio::net::TcpStream;
 
@@ -55,7 +56,7 @@ impl Bouncer {
 async fn a_notice_that_comes_back_is_told_to_its_sender_and_only_then() {
     let world = World::start().await;
     let mut place = Place::new(&world);
-    let bounces = free_port(Ipv4Addr::LOCALHOST);
+    let bounces = ports::free(Ipv4Addr::LOCALHOST).unwrap();
     place.set("listen.bounces", &format!("\"{bounces}\""));
     let relay = place.start();
     let mail = message("back", "jan@open.test", "Uw dossier", "Dit is persoonlijk.");

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use common::visitor::client_config;
 use common::visitor::{Visitor, between};
 use common::world::{World, arrival, contains};
-use common::{ANNA, NUMBER, Place, free_port, link_in, message, queue_id};
+use common::{ANNA, NUMBER, Place, link_in, message, queue_id};
+use securemail_testkit::ports;
 use securemail_testkit::twilio_fake::{TwilioAccount, TwilioFake, sign};
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -22,7 +23,7 @@ async fn a_code_that_no_telephone_took_is_told_to_the_sender_if_the_carrier_sign
     let mut place = Place::new(&world);
     let token = place.folder().join("twilio.token");
     fs::write(&token, &account.auth_token).unwrap();
-    let web = free_port(LOCALHOST);
+    let web = ports::free(LOCALHOST).unwrap();
     let origin = format!("https://localhost:{}", web.port());
     place
         .set("listen.web", &format!("\"{web}\""))

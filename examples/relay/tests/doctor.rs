@@ -5,12 +5,13 @@ mod common;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use common::Place;
 use common::world::World;
-use common::{Place, free_port};
 use securemail_core::dkim::LocalDkimKey;
 use securemail_core::secret::SecretText;
 use securemail_core::vocab::DnsName;
 use securemail_testkit::dns::Fault;
+use securemail_testkit::ports;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -28,7 +29,7 @@ impl Model {
     async fn new() -> Self {
         let world = World::start().await;
         let mut place = Place::new(&world);
-        let bounces = free_port(Ipv4Addr::LOCALHOST);
+        let bounces = ports::free(Ipv4Addr::LOCALHOST).unwrap();
         place.set("listen.bounces", &format!("\"{bounces}\""));
         // The port that other mail servers would use.
         place.set("route.port", &bounces.port().to_string());

@@ -5,7 +5,8 @@ mod common;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use common::world::{World, arrival};
-use common::{ANNA, NUMBER, Place, TENANT, eventually, free_port, message};
+use common::{ANNA, NUMBER, Place, TENANT, eventually, message};
+use securemail_testkit::ports;
 use securemail_testkit::sink::Conduct;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -35,7 +36,7 @@ fn value(text: &str, series: &str) -> f64 {
 async fn numbers_tell_what_happened_and_name_nobody() {
     let world = World::start().await;
     let mut place = Place::new(&world);
-    let metrics = free_port(Ipv4Addr::LOCALHOST);
+    let metrics = ports::free(Ipv4Addr::LOCALHOST).unwrap();
     place.set("listen.metrics", &format!("\"{metrics}\""));
     let relay = place.start();
     assert_eq!(read(metrics, "/healthz").await, (200, "ok\n".to_owned()));
@@ -146,7 +147,7 @@ async fn numbers_tell_what_happened_and_name_nobody() {
 async fn an_address_that_others_reach_is_said_loudly() {
     let world = World::start().await;
     let mut place = Place::new(&world);
-    let port = free_port(Ipv4Addr::LOCALHOST).port();
+    let port = ports::free(Ipv4Addr::LOCALHOST).unwrap().port();
     place.set("listen.metrics", &format!("\"0.0.0.0:{port}\""));
     // Codes on the terminal are for a relay that nobody else reaches.
     let said = place.relay(&["config", "check", "--config", "{}"]);

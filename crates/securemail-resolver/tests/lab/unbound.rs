@@ -2,20 +2,27 @@
 //!
 //! These need `unbound` on this machine and nothing else of the lab: they serve their own zones.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use crate::common::{ask, build, settings, zones};
 use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
 use securemail_testkit::dns::RunningDns;
+use securemail_testkit::ports;
 use tempfile::TempDir;
+
+/// The file of what it says.
+const SAID: &str = "unbound.log";
+/// On a machine that is busy.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// An Unbound that forwards to the in-process DNS and validates with its anchor. Dropping it ends it.
 struct Unbound {
     process: Child,
     addr: SocketAddr,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Drop for Unbound {
@@ -29,11 +36,8 @@ impl Unbound {
     async fn start(dns: &RunningDns, modules: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let anchor = directory.path().join("anchor.key");
-        std::fs::write(&anchor, dns.anchor()).unwrap();
-        let addr = UdpSocket::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        fs::write(&anchor, dns.anchor()).unwrap();
+        let addr = ports::free(Ipv4Addr::LOCALHOST).unwrap();
         let config = format!(
             "server:\n interface: 127.0.0.1\n port: {port}\n do-daemonize: no\n username: \"\"\n \
              chroot: \"\"\n pidfile: \"\"\n use-syslog: no\n directory: \"{directory}\"\n \
@@ -47,32 +51,34 @@ impl Unbound {
             forward = dns.addr().port(),
         );
         let file = directory.path().join("unbound.conf");
-        std::fs::write(&file, config).unwrap();
+        fs::write(&file, config).unwrap();
         let process = Command::new("unbound")
             .arg("-c")
             .arg(&file)
-            .stderr(Stdio::null())
+            .stderr(File::create(directory.path().join(SAID)).unwrap())
             .spawn()
             .expect("unbound is not installed: apt-get install unbound");
-        let unbound = Self {
+        let mut unbound = Self {
             process,
             addr,
-            _directory: directory,
+            directory,
         };
         unbound.answers(dns).await;
         unbound
     }
 
-    async fn answers(&self, dns: &RunningDns) {
+    async fn answers(&mut self, dns: &RunningDns) {
         let mut settings = settings(dns);
         settings.servers = vec![self.addr];
-        for _ in 0..50 {
-            if build(&settings).probe().await.is_ok() {
-                return;
+        let begun = Instant::now();
+        while build(&settings).probe().await.is_err() {
+            let ended = self.process.try_wait().unwrap();
+            if ended.is_some() || begun.elapsed() > STARTS_WITHIN {
+                let said = fs::read_to_string(self.directory.path().join(SAID));
+                panic!("unbound does not answer ({ended:?}): {said:?}");
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        panic!("unbound does not answer");
     }
 }
 

@@ -6,6 +6,7 @@ mod visitor;
 mod world;
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use securemail_core::dkim::LocalDkimKey;
 use securemail_core::ledger::Log;
 use securemail_core::vocab::{DnsName, QueueId, TenantId};
 use securemail_sms_twilio::ConsoleNotifier;
+use securemail_testkit::ports;
 use securemail_testkit::sink::{Received, Sink};
 use sha2::{Digest, Sha256};
 
@@ -277,9 +279,7 @@ fn write_settings(folder: &Path, world: &World) -> Result<std::path::PathBuf, Tr
     }
     fs::write(folder.join("anchor"), world.dns.anchor())?;
     fs::write(folder.join("ca.pem"), &world.ca_pem)?;
-    let web = std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port();
+    let web = ports::free(Ipv4Addr::LOCALHOST)?.port();
     let text = settings_text(folder, world, web, &secret);
     let file = folder.join("relay.toml");
     fs::write(&file, text)?;

@@ -27,6 +27,7 @@ use securemail_core::ledger::Log;
 use securemail_core::seal::{LocalMasterKey, RecordCipher};
 use securemail_core::vocab::{DeliveryKey, DnsName};
 use securemail_store_sqlite::{SqliteStore, StoreSettings};
+use securemail_testkit::ports;
 use securemail_testkit::sim::SeededEntropy;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -71,7 +72,7 @@ impl Place {
         fs::write(at("anchor"), world.dns.anchor()).unwrap();
         fs::write(at("ca.pem"), &world.ca_pem).unwrap();
         let host = world.host(9);
-        let (submission, web) = (free_port(host), free_port(host));
+        let (submission, web) = (ports::free(host).unwrap(), ports::free(host).unwrap());
         let text = settings(folder.path(), world, submission, web);
         Self {
             folder,
@@ -302,12 +303,6 @@ fn gather(stream: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
             text.push('\n');
         }
     });
-}
-
-/// A port that nobody listens on. The address is this world's own, so nobody else takes it meanwhile.
-pub(crate) fn free_port(host: Ipv4Addr) -> SocketAddr {
-    let listener = std::net::TcpListener::bind((host, 0)).unwrap();
-    listener.local_addr().unwrap()
 }
 
 /// Waits until `look` finds something.

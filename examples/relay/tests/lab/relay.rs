@@ -1,13 +1,14 @@
 //! A relay that runs in the lab, as an operator would start it, and swaks as its sender.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use securemail_testkit::lab::{Lab, swaks};
+use securemail_testkit::ports;
 use tempfile::TempDir;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_securemail-relay");
@@ -241,11 +242,7 @@ pub(crate) fn contains(octets: &[u8], wanted: &str) -> bool {
 }
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    ports::free(Ipv4Addr::LOCALHOST).unwrap().port()
 }
 
 fn write_settings(lab: &Lab, folder: &Path, (port, web): (u16, u16), start: &Start<'_>) -> PathBuf {
