@@ -544,7 +544,6 @@ fn unreachable_host() -> SessionOutcome {
     SessionOutcome::Unreachable("connection refused".to_owned())
 }
 
-/// The proof that the script claims.
 fn peer(secured: UnixTime) -> PeerFacts {
     PeerFacts {
         version: "TLSv1.3".to_owned(),
@@ -556,6 +555,7 @@ fn peer(secured: UnixTime) -> PeerFacts {
     }
 }
 
+/// The proof that the script claims.
 fn proof(hop: &Hop) -> PeerProof {
     let (strength, matched) = match &hop.authenticate {
         Authentication::Dane { .. } => (
