@@ -1,6 +1,6 @@
 //! Gives out what is due, and writes down how it ended.
 
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use securemail_core::StoreError;
 use securemail_core::backend::{DeliveryState, Due, DueMail, Lease, Leased, Settlement};
 use securemail_core::vocab::{DeliveryKey, QueueId, UnixTime};
@@ -8,14 +8,16 @@ use securemail_core::vocab::{DeliveryKey, QueueId, UnixTime};
 use super::row::{Found, class_of, column_of, end, find, held};
 use crate::db::{DbResult, fence_of, millis, name_of, number};
 
-/// Leases what is due to `holder`, the longest due first.
+/// Leases what is due to `holder`, the longest due first. A row that cannot be read keeps nobody from the others: it is
+/// put off for as long as a lease, and named in the log each time.
 pub(super) fn lease_due(
     db: &Connection,
     (which, now): (DueMail, UnixTime),
     (until, holder): (UnixTime, i64),
     limit: usize,
 ) -> DbResult<Vec<Leased>> {
-    let due = read_due(db, (which, now), limit)?;
+    let (due, damaged) = read_due(db, (which, now), limit)?;
+    put_off(db, &damaged, until)?;
     let sql = "UPDATE deliveries SET fence = ?4, leased = ?5, due = ?5, holder = ?6
                WHERE tenant = ?1 AND queue = ?2 AND recipient = ?3";
     let mut write = db.prepare_cached(sql)?;
@@ -33,41 +35,62 @@ pub(super) fn lease_due(
     Ok(due)
 }
 
-/// What is due, with the fence that its lease will have.
+/// What is due, with the fence that its lease will have; and the ids of rows that cannot be read.
 fn read_due(
     db: &Connection,
     (which, now): (DueMail, UnixTime),
     limit: usize,
-) -> DbResult<Vec<Leased>> {
+) -> DbResult<(Vec<Leased>, Vec<i64>)> {
     let (by, only) = match which {
         DueMail::All => ("", ""),
         DueMail::Own => ("INDEXED BY deliveries_due_own", "AND d.own = 1"),
     };
     let sql = format!(
         "SELECT d.tenant, d.queue, d.recipient, d.fence, d.dot, d.sealed_state,
-                i.class, i.sealed_header
+                i.class, i.sealed_header, d.rowid
          FROM deliveries d {by} JOIN items i USING (tenant, queue)
          WHERE d.due <= ?1 {only} ORDER BY d.due LIMIT ?2"
     );
     let mut found = db.prepare_cached(&sql)?;
     let mut rows = found.query(params![millis(now), number(limit as u64)])?;
-    let mut due = Vec::new();
+    let (mut due, mut damaged) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        let delivery = DeliveryKey {
-            tenant: name_of(&row.get::<_, String>(0)?)?,
-            queue: QueueId::from_bytes(row.get(1)?),
-            recipient: row.get(2)?,
-        };
-        let fence = fence_of(row.get(3)?)?.saturating_add(1);
-        due.push(Leased {
-            lease: Lease { delivery, fence },
-            unsettled: row.get(4)?,
-            sealed_state: row.get(5)?,
-            class: class_of(row.get(6)?)?,
-            sealed_header: row.get(7)?,
-        });
+        match leased_of(row) {
+            Ok(leased) => due.push(leased),
+            Err(_) => damaged.push(row.get(8)?),
+        }
     }
-    Ok(due)
+    Ok((due, damaged))
+}
+
+/// Errors are of values alone: they do not have the form that was written.
+fn leased_of(row: &Row<'_>) -> DbResult<Leased> {
+    let delivery = DeliveryKey {
+        tenant: name_of(&row.get::<_, String>(0)?)?,
+        queue: QueueId::from_bytes(row.get(1)?),
+        recipient: row.get(2)?,
+    };
+    let fence = fence_of(row.get(3)?)?.saturating_add(1);
+    Ok(Leased {
+        lease: Lease { delivery, fence },
+        unsettled: row.get(4)?,
+        sealed_state: row.get(5)?,
+        class: class_of(row.get(6)?)?,
+        sealed_header: row.get(7)?,
+    })
+}
+
+/// Nothing else of these rows is changed: once repaired they are given out like others.
+fn put_off(db: &Connection, damaged: &[i64], until: UnixTime) -> DbResult<()> {
+    for rowid in damaged {
+        tracing::error!(
+            rowid,
+            "a delivery in the spool is damaged and waits; restore its row from a backup"
+        );
+        db.prepare_cached("UPDATE deliveries SET due = ?2 WHERE rowid = ?1")?
+            .execute(params![rowid, millis(until)])?;
+    }
+    Ok(())
 }
 
 /// Writes down that a final dot may leave under this lease.
