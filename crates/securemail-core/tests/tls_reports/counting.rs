@@ -425,7 +425,7 @@ fn an_unproved_session_counts_where_nothing_is_published() {
 }
 
 #[tokio::test]
-async fn a_notice_is_counted_and_a_report_is_not() {
+async fn a_notice_is_counted() {
     let world = world().await;
     let no_tls = HostScript::ends(SessionOutcome::NoStartTls(None));
     world.unsigned("open.example", "mx.open.example", no_tls);

@@ -306,6 +306,29 @@ async fn a_mail_goes_out_signed_although_the_domains_own_tls_is_broken() {
     assert_eq!(counted, world.transport.attempts() as u64 - tries as u64);
 }
 
+/// Such a session with a notice would be counted: nothing is published.
+#[tokio::test]
+async fn a_mail_that_goes_out_unproved_is_not_counted() {
+    let world = world().await;
+    let host = "mx.open.example";
+    world.unsigned("open.example", host, HostScript::takes());
+    world
+        .transport
+        .notice_host(&name(host), HostScript::takes());
+    asks(&world, "open.example", "mailto:reports@open.example");
+    world.submit(message(&["kim@open.example"])).await;
+    let no_tls = HostScript::ends(SessionOutcome::NoStartTls(None));
+    world.transport.host(&name(host), no_tls);
+    to_next_day(&world, 5);
+    report(&world, &reporter(&world, &Arc::new(Desk::default()))).await;
+    counted_on_the_next_day(&world).await;
+    world.work().await;
+    let mails = world.transport.notices();
+    assert_eq!(mails.len(), 1, "it goes without a proof");
+    assert_eq!(mails[0].recipient.to_string(), "reports@open.example");
+    assert_eq!(counted_on_the_next_day(&world).await, 0);
+}
+
 /// Sessions counted since the last report, once for each.
 async fn counted_on_the_next_day(world: &World) -> u64 {
     world.relay.write_counts().await.unwrap();
