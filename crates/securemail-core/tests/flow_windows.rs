@@ -170,6 +170,7 @@ async fn a_worker_that_dies_anywhere_leaves_one_end() {
 #[tokio::test]
 async fn stores_that_fail_from_anywhere_on_leave_one_end() {
     for (from, trouble) in TROUBLES {
+        let mut ended = None;
         for calls in 0..CALLS_MAX {
             let world = about_to_be_diverted().await;
             trouble(&world.trip, calls);
@@ -179,9 +180,12 @@ async fn stores_that_fail_from_anywhere_on_leave_one_end() {
             let what = format!("failed {from} call {calls}");
             world.ole_has_one_end(1, &what).await;
             if !failed {
+                ended = Some(calls);
                 break;
             }
         }
+        let enough = ended.is_some_and(|calls| calls > 15);
+        assert!(enough, "{from}: ended after {ended:?} calls");
     }
 }
 
@@ -212,6 +216,7 @@ async fn a_session_that_dies_anywhere_leaves_one_end_to_its_repeat() {
 #[tokio::test]
 async fn a_session_whose_stores_fail_from_anywhere_on_leaves_one_end() {
     for (from, trouble) in TROUBLES {
+        let mut ended = None;
         for calls in 0..CALLS_MAX {
             let world = known_to_prove_nothing().await;
             trouble(&world.trip, calls);
@@ -228,9 +233,12 @@ async fn a_session_whose_stores_fail_from_anywhere_on_leaves_one_end() {
             world.heals().await;
             world.ole_has_one_end(2, &what).await;
             if !failed {
+                ended = Some(calls);
                 break;
             }
         }
+        let enough = ended.is_some_and(|calls| calls > 15);
+        assert!(enough, "{from}: ended after {ended:?} calls");
     }
 }
 
@@ -508,6 +516,7 @@ async fn a_worker_that_dies_anywhere_asks_for_a_number_once() {
         assert_eq!(world.sealed_as_logged().await, asked, "{what}");
         assert_eq!(world.spool.inner().contents(), 0, "{what}");
         if !died {
+            assert!(calls > 15, "{calls} calls are too few");
             return;
         }
     }
