@@ -102,8 +102,7 @@ impl World {
         self.trip.disarm()
     }
 
-    /// Ole has a copy or a notice, of `messages` messages, `before` of which had a notice already. The log
-    /// says the same, and nothing is left.
+    /// Ole has a copy or a notice of each of `messages` messages. The log says the same, and nothing is left.
     async fn ole_has_one_end(&self, messages: usize, what: &str) {
         let (copies, notices) = (self.got(OLE).len(), self.notices());
         assert_eq!(
@@ -285,7 +284,7 @@ async fn a_worker_that_dies_while_it_gives_back_does_not_deliver_as_well() {
 #[tokio::test]
 async fn what_was_deposited_is_settled_however_its_pickup_ended_meanwhile() {
     let month = 31 * DAY;
-    for (after, notices) in [(MINUTE, 1), (month, 1)] {
+    for after in [MINUTE, month] {
         let mut world = about_to_be_diverted().await;
         world.spool.hold("settle");
         assert!(!world.works_and_dies(usize::MAX).await);
@@ -300,7 +299,7 @@ async fn what_was_deposited_is_settled_however_its_pickup_ended_meanwhile() {
         assert_eq!(left, usize::from(after != month), "the record is gone");
         world.heals().await;
         assert!(world.got(OLE).is_empty(), "a copy after {after:?}");
-        assert!(world.notices() >= notices, "{after:?}");
+        assert!(world.notices() >= 1, "{after:?}");
         assert_eq!(world.sealed_as_logged().await, 1, "{after:?}");
         assert_eq!(world.spool.inner().contents(), 0, "{after:?}");
     }
