@@ -380,6 +380,35 @@ async fn a_handshake_that_is_cut_or_not_answered_proves_nothing() {
     );
 }
 
+/// Whoever can cut a connection does not turn a host that was looked at (class A) into a silent one (class B).
+#[tokio::test]
+async fn what_tls_said_is_not_hidden_by_a_second_connection_that_is_cut() {
+    let go = || "220 go\r\n".to_owned();
+    let alert = "\x15\x03\x03\x00\x02\x02\x28".to_owned();
+    for (line, then) in [
+        ("<connect>", Reaction::Close),
+        ("STARTTLS", Reaction::Close),
+        ("STARTTLS", Reaction::SayAndClose(go())),
+        ("STARTTLS", say("454 4.7.0 later")),
+        ("STARTTLS", say("421 4.3.2 later")),
+    ] {
+        let refuses = Reaction::SayTwice(go(), Duration::from_millis(200), alert.clone());
+        let (name, again) = (format!("{line} {then:?}"), AtomicBool::new(false));
+        let mx = Mx::start(Arc::new(move |_, said: &str| match said {
+            "STARTTLS" if !again.swap(true, Ordering::SeqCst) => Some(refuses.clone()),
+            said if said == line && again.load(Ordering::SeqCst) => Some(then.clone()),
+            _ => None,
+        }))
+        .await;
+        let outcome = mx.attempt(attempt(mx.hop(), Dot::new(true))).await.outcome;
+        let SessionOutcome::TlsFailed(why) = &outcome else {
+            panic!("{name}: {outcome:?}");
+        };
+        assert!(why.contains("HandshakeFailure"), "{name}: {why}");
+        assert_eq!(mx.seen.connections(), 2, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_host_that_never_speaks_is_left_in_time() {
     for line in ["<connect>", "EHLO", "STARTTLS"] {

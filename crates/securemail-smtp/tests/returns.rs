@@ -19,6 +19,8 @@ use securemail_core::route::{Authority, Hop, PeerFailure};
 use securemail_core::secret::SecretText;
 use securemail_core::vocab::{Address, Demands, DnsName, QueueId, ReversePath, UnixTime, VaultId};
 use securemail_testkit::ca::{Issued, TestCa};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 const PASSWORD: &str = "correct horse";
 
@@ -180,6 +182,35 @@ async fn without_tls_nothing_leaves() {
         );
         assert!(nothing_left(&mx));
     }
+}
+
+#[tokio::test]
+async fn what_tls_said_at_once_is_not_hidden_by_a_second_connection_that_is_cut() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let host = tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        let mut hello = [0; 1024];
+        assert!(first.read(&mut hello).await.unwrap() > 0);
+        first.write_all(&[21, 3, 3, 0, 2, 2, 40]).await.unwrap();
+        drop(listener.accept().await.unwrap());
+        drop(first);
+    });
+    let mx = Mx::start_at_once(honest()).await;
+    let mut attempt = ReturnAttempt {
+        start: TlsStart::AtOnce,
+        ..attempt(&mx, None)
+    };
+    attempt.hop.port = port;
+    let outcome = mx.transport().attempt_return(attempt).await;
+    assert!(
+        matches!(
+            outcome,
+            ReturnOutcome::Unanswered(SessionOutcome::TlsFailed(_))
+        ),
+        "{outcome:?}"
+    );
+    host.await.unwrap();
 }
 
 #[tokio::test]

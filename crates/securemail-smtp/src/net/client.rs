@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::chunkless::Chunkless;
 use super::pool::{Line, Pool};
 use super::tls::{ClientConfigs, HelloSize, facts};
-use super::tried::Tried;
+use super::tried::{Tried, says_more};
 use super::wire::{Io, Wire, WireError};
 use crate::proto::client::{Clear, Connected, Handshaking, Peer, Proved, Ready};
 use crate::proto::command::Command;
@@ -203,12 +203,13 @@ impl SmtpTransport {
         sni: &DnsName,
         first: SessionOutcome,
     ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
-        let Ok((wire, clear, _)) = self.open(socket).await else {
-            return Err(first);
+        let again = async {
+            let (wire, clear, _) = self.open(socket).await?;
+            let (stream, handshaking) = self.starttls(wire, clear).await?;
+            let wire = self.handshake(stream, sni, HelloSize::Conservative).await?;
+            Ok((wire, handshaking))
         };
-        let (stream, handshaking) = self.starttls(wire, clear).await?;
-        let wire = self.handshake(stream, sni, HelloSize::Conservative).await?;
-        Ok((wire, handshaking))
+        again.await.map_err(|second| says_more(first, second))
     }
 
     /// Connects, and learns what is offered in clear, which nobody vouches for.

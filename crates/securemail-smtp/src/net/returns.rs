@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 use super::client::{SmtpTransport, in_time, peer_facts};
 use super::notice::AlwaysOpen;
 use super::tls::HelloSize;
+use super::tried::says_more;
 use super::wire::{Io, Wire};
 use crate::proto::client::{Handshaking, Ready};
 use crate::proto::command::Command;
@@ -104,10 +105,11 @@ impl SmtpTransport {
         let wire = match self.handshake(stream, sni, HelloSize::Full).await {
             Ok(wire) => wire,
             Err(first) => {
-                let Ok(stream) = self.connect(socket).await else {
-                    return Err(first);
+                let again = async {
+                    let stream = self.connect(socket).await?;
+                    self.handshake(stream, sni, HelloSize::Conservative).await
                 };
-                self.handshake(stream, sni, HelloSize::Conservative).await?
+                again.await.map_err(|second| says_more(first, second))?
             }
         };
         Ok((wire, Handshaking::at_once()))

@@ -105,13 +105,24 @@ fn own_address(peer: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
+/// The one of two outcomes that says more; of equals the later one.
+pub(super) fn says_more(first: SessionOutcome, next: SessionOutcome) -> SessionOutcome {
+    if rank(&first) > rank(&next) {
+        first
+    } else {
+        next
+    }
+}
+
+/// Anybody on the way can say "later" in clear, as easily as say nothing: neither hides what TLS said.
 const fn rank(outcome: &SessionOutcome) -> u8 {
     match outcome {
         SessionOutcome::Unreachable(_) => 0,
-        SessionOutcome::TlsFailed(_) => 1,
-        SessionOutcome::NoStartTls(_) => 2,
-        SessionOutcome::NotAuthenticated(_) => 3,
-        SessionOutcome::Injected => 4,
-        SessionOutcome::CalledOff | SessionOutcome::Completed | SessionOutcome::Incapable(_) => 5,
+        SessionOutcome::NoStartTls(Some(reply)) if reply.is_transient() => 1,
+        SessionOutcome::TlsFailed(_) => 2,
+        SessionOutcome::NoStartTls(_) => 3,
+        SessionOutcome::NotAuthenticated(_) => 4,
+        SessionOutcome::Injected => 5,
+        SessionOutcome::CalledOff | SessionOutcome::Completed | SessionOutcome::Incapable(_) => 6,
     }
 }
