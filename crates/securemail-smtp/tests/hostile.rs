@@ -447,6 +447,7 @@ async fn a_host_has_one_time_for_its_proof_however_many_addresses_it_has() {
             report.outcome
         );
         assert!(began.elapsed() < Duration::from_secs(4), "{line}");
+        assert_eq!(report.others.len(), 0, "{line}: the others were not tried");
     }
 }
 

@@ -143,4 +143,5 @@ async fn a_host_without_proof_comes_to_mail_in_time_or_is_left() {
     let report = transport.attempt_notice(notice).await;
     assert!(matches!(report.outcome, SessionOutcome::Unreachable(_)));
     assert!(began.elapsed() < Duration::from_secs(4));
+    assert_eq!(report.others.len(), 0, "the others were not tried");
 }

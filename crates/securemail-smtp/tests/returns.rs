@@ -3,6 +3,8 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -160,6 +162,31 @@ async fn whoever_is_not_the_host_gets_nothing() {
         assert_eq!(outcome, ReturnOutcome::Unanswered(wanted));
         assert!(nothing_left(&mx));
     }
+}
+
+#[tokio::test]
+async fn what_one_address_said_is_not_hidden_by_silence_at_the_next() {
+    let refused = AtomicBool::new(false);
+    let mx = Mx::start(Arc::new(move |_, line: &str| match line {
+        "STARTTLS" => Some(say("502 5.5.1 what")),
+        "<connect>" if refused.swap(true, Ordering::SeqCst) => Some(Reaction::Hang),
+        _ => None,
+    }))
+    .await;
+    let transport = mx.transport_with(|settings| {
+        settings.timeouts.proof = Duration::from_millis(700);
+    });
+    let mut attempt = attempt(&mx, None);
+    attempt.hop.addresses = vec![attempt.hop.addresses[0]; 4];
+    let outcome = transport.attempt_return(attempt).await;
+    assert!(
+        matches!(
+            outcome,
+            ReturnOutcome::Unanswered(SessionOutcome::NoStartTls(Some(_)))
+        ),
+        "{outcome:?}"
+    );
+    assert_eq!(mx.seen.connections(), 2, "then its time was over");
 }
 
 #[tokio::test]

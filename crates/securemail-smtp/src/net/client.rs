@@ -76,9 +76,9 @@ impl SmtpTransport {
         let addresses = attempt.hop.addresses.iter();
         for &address in addresses.take(limits::ADDRESSES_PER_HOST_MAX) {
             let next = self.try_address(address, attempt, until).await;
-            let is_final = next.is_final();
+            let is_over = next.is_final() || is_late(until);
             tried = tried.or(next);
-            if is_final {
+            if is_over {
                 break;
             }
         }
@@ -406,6 +406,11 @@ pub(super) enum Said {
     OfMessage,
     /// The session only.
     OfSession,
+}
+
+/// Whether the time of a host is over. Its further addresses are then not tried, and not told of as if they were.
+pub(super) fn is_late(until: Instant) -> bool {
+    Instant::now() >= until
 }
 
 /// What `opening` gives, or silence where its host takes longer than all addresses together may.

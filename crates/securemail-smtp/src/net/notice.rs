@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use super::client::{SmtpTransport, in_time, peer_facts};
+use super::client::{SmtpTransport, in_time, is_late, peer_facts};
 use super::tried::Tried;
 use super::wire::{Io, Wire};
 use crate::proto::client::NoticeReady;
@@ -29,9 +29,9 @@ impl NoticeTransport for SmtpTransport {
             .take(limits::ADDRESSES_PER_HOST_MAX)
         {
             let next = self.try_notice((address, until), &attempt).await;
-            let is_final = next.is_final();
+            let is_over = next.is_final() || is_late(until);
             tried = tried.or(next);
-            if is_final {
+            if is_over {
                 break;
             }
         }

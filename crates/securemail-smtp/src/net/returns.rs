@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use super::client::{SmtpTransport, in_time, peer_facts};
+use super::client::{SmtpTransport, in_time, is_late, peer_facts};
 use super::notice::AlwaysOpen;
 use super::tls::HelloSize;
 use super::tried::says_more;
@@ -29,18 +29,22 @@ type Tls = Wire<TlsStream<TcpStream>>;
 #[async_trait]
 impl ReturnTransport for SmtpTransport {
     async fn attempt_return(&self, attempt: ReturnAttempt) -> ReturnOutcome {
-        let no_address = SessionOutcome::Unreachable("the host has no address".to_owned());
-        let mut outcome = ReturnOutcome::Unanswered(no_address);
+        let mut said = SessionOutcome::Unreachable("the host has no address".to_owned());
         let until = self.proof_until();
         let addresses = attempt.hop.addresses.iter();
         for &address in addresses.take(limits::ADDRESSES_PER_HOST_MAX) {
-            outcome = self.try_return((address, until), &attempt).await;
-            // Another address may be up, or show the right certificate; whoever answered has answered.
-            let ReturnOutcome::Unanswered(_) = outcome else {
+            match self.try_return((address, until), &attempt).await {
+                // Another address may be up, or show the right certificate.
+                ReturnOutcome::Unanswered(next) => said = says_more(said, next),
+                outcome @ (ReturnOutcome::Answered(_) | ReturnOutcome::NotLetIn(_)) => {
+                    return outcome;
+                }
+            }
+            if is_late(until) {
                 break;
-            };
+            }
         }
-        outcome
+        ReturnOutcome::Unanswered(said)
     }
 }
 
