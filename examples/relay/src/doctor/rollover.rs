@@ -1,7 +1,8 @@
 //! Whether the world may already see the key that we are about to show (RFC 7671, section 8.1).
 //!
 //! A host that publishes TLSA records and shows another key gets no mail from senders that keep to DANE. So a new
-//! certificate is refused until a record for it is visible.
+//! certificate is refused until a record for it is visible; and one that a record of its issuer fits (usage 2) while
+//! its chain or its name does not hold.
 
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -122,6 +123,23 @@ impl Rollover {
         }
     }
 
+    /// Why we are not to be shown, and the way out.
+    fn refusal(&self, host: &DnsName) -> String {
+        let (why, instead) = match &self.doubt {
+            Some(why) if self.matching > 0 => (
+                format!("one fits, and it is not believed all the same: {why}"),
+                "put the certificate right",
+            ),
+            Some(_) | None => ("none fits this key".to_owned(), "keep the old key"),
+        };
+        format!(
+            "tls.certificate: {host} publishes TLSA records and {why}, so senders with DANE would hold their \
+             mail. Publish {} beside those that are there, wait until the old ones have run out of every cache, \
+             and start then; or {instead}; or, if you know better, set tls.rollover_guard = false",
+            self.line
+        )
+    }
+
     fn spare(&self) -> (Level, String) {
         if self.matching > 0 && self.usable > self.matching {
             good("there is a record for the next key")
@@ -168,7 +186,7 @@ fn record_for(host: &DnsName, port: u16, leaf: Option<&CertificateDer<'_>>) -> S
 /// nothing: what was shown before is shown again.
 ///
 /// # Errors
-/// Where TLSA records are published and none fits.
+/// Where TLSA records are published, and none fits or the certificates are not believed all the same.
 pub async fn guard(
     settings: &Settings,
     resolver: &dyn Resolver,
@@ -185,13 +203,7 @@ pub async fn guard(
     if !state.shuts_out() {
         return Ok(());
     }
-    Err(SettingsError::Invalid(format!(
-        "tls.certificate: {host} publishes TLSA records and none fits this key, so senders with DANE would \
-         hold their mail. Publish {} beside those that are there, wait until the old ones have run out of \
-         every cache, and start then; or keep the old key; or, if you know better, set \
-         tls.rollover_guard = false",
-        state.line
-    )))
+    Err(SettingsError::Invalid(state.refusal(host)))
 }
 
 #[cfg(test)]
@@ -233,11 +245,23 @@ mod tests {
             let (check, (found, text)) = &found[1];
             assert_eq!((*check, *found), ("dane_valid", level), "{text}");
             assert_eq!(state.shuts_out(), level == Level::Fail);
+            if let Some(why) = &state.doubt {
+                let refusal = state.refusal(&host);
+                assert!(refusal.contains(&why.to_string()), "{refusal}");
+                assert!(!refusal.contains("none fits"), "{refusal}");
+            }
         }
     }
 
     /// What is found, and whether it shuts out, where `publish` makes records from our key.
     async fn judged(publish: impl Fn(&[u8]) -> Vec<Tlsa>) -> (Vec<(&'static str, Level)>, bool) {
+        let state = state(publish).await;
+        let found = state.judge().into_iter();
+        let levels = found.map(|(check, (level, _))| (check, level)).collect();
+        (levels, state.shuts_out())
+    }
+
+    async fn state(publish: impl Fn(&[u8]) -> Vec<Tlsa>) -> Rollover {
         let host = DnsName::parse("relay.example").unwrap();
         let issued = TestCa::new().unwrap().issue(&[host.as_str()]).unwrap();
         let certificate = Certificate {
@@ -249,10 +273,7 @@ mod tests {
         let owner = host.below("_25._tcp").unwrap();
         let records = Outcome::Tlsa(records);
         dns.put(&owner, RecordKind::Tlsa, records, Security::Secure);
-        let state = look(&dns, &host, SMTP_PORT, &certificate).await;
-        let found = state.judge().into_iter();
-        let levels = found.map(|(check, (level, _))| (check, level)).collect();
-        (levels, state.shuts_out())
+        look(&dns, &host, SMTP_PORT, &certificate).await
     }
 
     fn record(usage: u8, matching: u8, data: &[u8]) -> Tlsa {
@@ -295,6 +316,9 @@ mod tests {
         let foreign = |_: &[u8]| vec![record(3, 1, &[7; 32])];
         let expected = found(Level::Fail, Some(Level::Advice));
         assert_eq!(judged(foreign).await, (expected, true));
+        let host = DnsName::parse("relay.example").unwrap();
+        let refusal = state(foreign).await.refusal(&host);
+        assert!(refusal.contains("none fits this key"), "{refusal}");
     }
 
     /// RFC 7672, section 2.2: senders then use TLS and authenticate nobody.
