@@ -30,7 +30,7 @@ pub const STARTED: &str = "process_start_time_seconds";
 pub const FAMILIES: [Family; 21] = [
     counter(
         MESSAGES,
-        "Messages answered at their end of data.",
+        "Messages answered at their end of data, or refused by the session before it.",
         ("reply", &["accepted", "later", "refused"]),
     ),
     Family {
