@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use futures_util::future::join_all;
 use securemail_core::backend::{PolicyFetcher, Resolver};
 use securemail_core::limits::ADDRESSES_PER_HOST_MAX;
 use securemail_core::vocab::{DnsName, Mx, MxTarget, RecordKind};
@@ -10,7 +9,7 @@ use securemail_core::vocab::{DnsName, Mx, MxTarget, RecordKind};
 use super::lookup::{Found, addresses, exchangers, takes_no_mail, tlsa};
 use super::report::{Level, Report, advice, fail, good, unknown};
 use super::unused::is_null_among_others;
-use super::{announced, caa, reach, rollover};
+use super::{announced, caa, few_at_once, reach, rollover};
 use crate::tls::Certificate;
 
 /// What bounces come to.
@@ -64,7 +63,7 @@ pub async fn look(resolver: &dyn Resolver, inbound: Inbound<'_>) -> Report {
     let (policy, reports, of_hosts) = tokio::join!(
         announced::policy((resolver, inbound.fetcher), hostname, &hosts),
         announced::reports(resolver, hostname),
-        join_all(
+        few_at_once(
             hosts
                 .iter()
                 .map(|host| look_at_host(resolver, host, inbound))

@@ -1,7 +1,8 @@
 //! `doctor`: looks at our own listeners and names as the rest of the world sees them.
 //!
 //! The list is that of the mail test of Internet.nl, as far as it can be seen from here; `docs/doctor.md` says what
-//! cannot. All that asks the network is asked at once; findings come in the order of the list all the same.
+//! cannot. Listeners, domains and hosts are looked at side by side, of the last two a few at once; findings come in the
+//! order of the list all the same.
 
 mod announced;
 mod caa;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use rustls::pki_types::ServerName;
 use securemail_core::backend::Resolver;
 use securemail_core::vocab::DnsName;
@@ -50,6 +52,9 @@ use crate::{terminal, tls};
 #[doc(hidden)]
 pub use self::strangers::of_strangers;
 
+/// Of domains, zones and hosts, as many are looked at together. All at once they would find no room at the resolver, and
+/// each question without an answer makes a finding unknown.
+const AT_ONCE: usize = 8;
 /// Used wrongly.
 const USAGE: u8 = 2;
 /// Could not tell.
@@ -139,7 +144,7 @@ async fn look_at_names(
         .cloned()
         .collect();
     let (of_domains, host, web, zones) = tokio::join!(
-        join_all(of_domains),
+        few_at_once(of_domains),
         host,
         web::look(dns, web.as_ref(), &domains, hostname),
         name_servers::look(dns, &ByNetwork, &names),
@@ -152,6 +157,11 @@ async fn look_at_names(
         report.append(found);
     }
     Ok(report)
+}
+
+/// What each of `looks` gives, in their order.
+async fn few_at_once<L: Future>(looks: impl IntoIterator<Item = L>) -> Vec<L::Output> {
+    stream::iter(looks).buffered(AT_ONCE).collect().await
 }
 
 /// The name of the portal, where it is one of the public DNS.
@@ -212,7 +222,25 @@ fn portal_host(url: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_few_are_looked_at_together_and_their_order_stays() {
+        let (running, most) = (Cell::new(0), Cell::new(0));
+        let looks = (0..20_u64).map(async |number| {
+            running.set(running.get() + 1);
+            most.set(most.get().max(running.get()));
+            tokio::time::sleep(Duration::from_millis(20 - number)).await;
+            running.set(running.get() - 1);
+            number
+        });
+        let found = few_at_once(looks).await;
+        assert_eq!(found, (0..20).collect::<Vec<_>>());
+        assert_eq!(most.get(), AT_ONCE);
+    }
 
     #[test]
     fn the_host_of_the_portal_is_what_links_name() {

@@ -11,6 +11,7 @@ use securemail_core::limits::ADDRESSES_PER_HOST_MAX;
 use securemail_core::vocab::{DnsName, RecordKind};
 use securemail_resolver::{AuthorityAnswer, ask_authority};
 
+use super::few_at_once;
 use super::lookup::{Found, addresses, name_servers, upwards};
 use super::report::{Level, Report, advice, fail, good, unknown};
 
@@ -46,7 +47,7 @@ pub async fn look(
 ) -> Report {
     let mut report = Report::default();
     let mut zones = BTreeMap::new();
-    let found = join_all(names.iter().map(|name| zone_of(resolver, name))).await;
+    let found = few_at_once(names.iter().map(|name| zone_of(resolver, name))).await;
     for (name, found) in names.iter().zip(found) {
         match found {
             Ok(Some((zone, servers))) => drop(zones.insert(zone, servers)),
@@ -56,7 +57,7 @@ pub async fn look(
     }
     let zones = zones.iter();
     let looking = zones.map(|(zone, servers)| look_at_zone(resolver, authorities, zone, servers));
-    for found in join_all(looking).await {
+    for found in few_at_once(looking).await {
         report.append(found);
     }
     report
