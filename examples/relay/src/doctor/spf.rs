@@ -206,12 +206,12 @@ impl Walk {
                 return Ok(next.map(|next| next.counting(reached.counts && *sign == '+')));
             }
             Asking::Addresses(name) => {
-                self.step()?;
-                if let Some(name) = named(*name)
-                    && has_no_address(resolver, &name).await
-                {
-                    self.void.push(name);
-                }
+                let kinds = [RecordKind::A, RecordKind::Aaaa];
+                self.addresses(resolver, named(*name), &kinds).await?;
+            }
+            Asking::Exists(name) => {
+                let kinds = [RecordKind::A];
+                self.addresses(resolver, named(Some(name)), &kinds).await?;
             }
             Asking::Exchangers(name) => {
                 self.step()?;
@@ -259,6 +259,24 @@ impl Walk {
             })),
             Err((level, why)) => Err((level, format!("{term} {owner}: {why}"))),
         }
+    }
+
+    /// One term that asks for addresses of these kinds.
+    async fn addresses(
+        &mut self,
+        resolver: &dyn Resolver,
+        name: Option<DnsName>,
+        kinds: &[RecordKind],
+    ) -> Result<(), (Level, String)> {
+        self.step()?;
+        let Some(name) = name else { return Ok(()) };
+        for kind in kinds {
+            if !matches!(addresses(resolver, &name, *kind).await, Found::Absent(_)) {
+                return Ok(());
+            }
+        }
+        self.void.push(name);
+        Ok(())
     }
 
     async fn exchangers(
@@ -313,15 +331,6 @@ impl Reached {
     fn counting(self, counts: bool) -> Self {
         Self { counts, ..self }
     }
-}
-
-async fn has_no_address(resolver: &dyn Resolver, name: &DnsName) -> bool {
-    for kind in [RecordKind::A, RecordKind::Aaaa] {
-        if !matches!(addresses(resolver, name, kind).await, Found::Absent(_)) {
-            return false;
-        }
-    }
-    true
 }
 
 #[cfg(test)]

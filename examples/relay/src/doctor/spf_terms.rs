@@ -24,8 +24,10 @@ pub struct Terms<'a> {
 pub enum Asking<'a> {
     /// The record of this name is used as well: with this qualifier.
     Include(char, &'a str),
-    /// Addresses, or whether there are any.
+    /// Addresses.
     Addresses(Option<&'a str>),
+    /// Whether there is an IPv4 address, whoever sends (section 5.7).
+    Exists(&'a str),
     /// Mail exchangers.
     Exchangers(Option<&'a str>),
     /// The names of the client.
@@ -114,7 +116,7 @@ fn mechanism<'a>(name: &str, behind: &'a str, sign: char) -> Option<(Term<'a>, b
         "all" => behind.is_empty().then_some((Term::All, false)),
         "include" => asking(Asking::Include(sign, value?)),
         "exists" if value?.is_empty() => None,
-        "exists" => asking(Asking::Addresses(value)),
+        "exists" => asking(Asking::Exists(value?)),
         "ptr" if behind.is_empty() || value.is_some_and(|value| !value.is_empty()) => {
             asking(Asking::Pointers)
         }
@@ -171,7 +173,12 @@ fn domain_and_length(behind: &str) -> Option<(Option<&str>, bool)> {
     Some((domain, four == Some(0) || six == Some(0)))
 }
 
+/// The length of a network, written in one way only (RFC 7208, section 12).
 fn prefix(text: &str, most: u8) -> Option<u8> {
+    let is_number = text.bytes().all(|octet| octet.is_ascii_digit());
+    if !is_number || text.len() > 1 && text.starts_with('0') {
+        return None;
+    }
     text.parse().ok().filter(|length| *length <= most)
 }
 
@@ -219,6 +226,10 @@ mod tests {
             "mx:",
             "a/x",
             "a//200",
+            "ip4:192.0.2.0/+8",
+            "ip4:192.0.2.0/024",
+            "a/00",
+            "mx//",
             "all:example.org",
             "include",
             "exists:",

@@ -182,6 +182,16 @@ async fn names_that_find_nothing_are_counted() {
     assert_eq!(lookups(made, &[]).await.0, Level::Good);
 }
 
+/// RFC 7208, section 5.7: `exists` asks for A, also where the client has IPv6.
+#[tokio::test]
+async fn exists_is_not_met_by_an_ipv6_address() {
+    let dns = dns(&[("example.org", "v=spf1 exists:six.test -all")]);
+    let six = Outcome::Addresses(vec!["2001:db8::1".parse().unwrap()]);
+    dns.put(&name("six.test"), RecordKind::Aaaa, six, Security::Secure);
+    let findings = look(&dns, &name("example.org")).await;
+    assert_eq!(findings[2].1.0, Level::Advice);
+}
+
 #[tokio::test]
 async fn ptr_is_not_to_be_used_and_many_exchangers_are_too_many() {
     assert_eq!(lookups("v=spf1 ptr -all", &[]).await.0, Level::Advice);
