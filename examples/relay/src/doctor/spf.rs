@@ -27,25 +27,11 @@ pub async fn look(
     if let Some(term) = Terms::read(&record).bad {
         return vec![("spf", no_term(term))];
     }
-    let mut policy = judge_end(resolver, record.clone()).await;
     let walk = Walk::of(resolver, domain.clone(), record.clone()).await;
-    if let (
-        Level::Good,
-        Ok(Walk {
-            opens: Some(why), ..
-        }),
-    ) = (policy.0, &walk)
-    {
-        policy = fail(format!("{why} allows every host of the Internet"));
-    }
-    let lookups = match walk {
-        Ok(walk) => walk.judge(),
-        Err(found) => found,
-    };
     vec![
         ("spf", good(record)),
-        ("spf_policy", policy),
-        ("spf_lookups", lookups),
+        ("spf_policy", walk.judge_end()),
+        ("spf_lookups", walk.judge_lookups()),
     ]
 }
 
@@ -91,29 +77,14 @@ fn is_spf(text: &str) -> bool {
         .is_some_and(|version| version.eq_ignore_ascii_case("v=spf1"))
 }
 
-/// What the record says of hosts that it does not name; a redirect is followed, as its target takes the place of
-/// the record (RFC 7208, section 6.1).
-async fn judge_end(resolver: &dyn Resolver, mut record: String) -> (Level, String) {
-    for _ in 0..=LOOKUPS_MAX {
-        let terms = Terms::read(&record);
-        if let Some(term) = terms.bad {
-            return no_term(term);
-        }
-        if let Some(qualifier) = terms.all {
-            return judge_all(qualifier);
-        }
-        let Some(target) = terms.redirect else {
-            return fail("the record says nothing about other hosts; end it with -all");
-        };
-        let Ok(name) = DnsName::parse(target) else {
-            return in_the_dark("redirect", target);
-        };
-        record = match record_of(resolver, &name).await {
-            Ok(record) => record,
-            Err((level, why)) => return (level, format!("redirect={name}: {why}")),
-        };
+/// What a record says of hosts that it does not name. Only one that nobody can follow still has a redirect here.
+fn judge_end(record: &str) -> (Level, String) {
+    let terms = Terms::read(record);
+    match (terms.all, terms.redirect) {
+        (Some(qualifier), _) => judge_all(qualifier),
+        (None, Some(target)) => in_the_dark("redirect", target),
+        (None, None) => fail("the record says nothing about other hosts; end it with -all"),
     }
-    fail("redirects lead nowhere; receivers then use none of the records")
 }
 
 fn judge_all(qualifier: char) -> (Level, String) {
@@ -146,6 +117,11 @@ struct Walk {
     opens: Option<String>,
     /// Whether `ptr` is used.
     points: bool,
+    /// What the record at the end of the redirects says of hosts that are not named; its target takes the place of a
+    /// record (RFC 7208, section 6.1).
+    end: Option<(Level, String)>,
+    /// Why receivers use none of the terms, or why that is not known. The walk ended there.
+    fault: Option<(Level, String)>,
 }
 
 /// A record that is reached.
@@ -157,35 +133,62 @@ struct Reached {
 }
 
 impl Walk {
-    async fn of(
-        resolver: &dyn Resolver,
-        owner: DnsName,
-        record: String,
-    ) -> Result<Self, (Level, String)> {
-        let mut walk = Self::default();
-        let mut waiting = vec![Reached {
+    async fn of(resolver: &dyn Resolver, owner: DnsName, record: String) -> Self {
+        let first = Reached {
             owner,
             record,
             counts: true,
-        }];
+        };
+        let mut walk = Self::default();
+        walk.fault = walk.through(resolver, first).await.err();
+        walk
+    }
+
+    async fn through(
+        &mut self,
+        resolver: &dyn Resolver,
+        first: Reached,
+    ) -> Result<(), (Level, String)> {
+        let mut waiting = self.redirects(resolver, first).await?;
+        self.end = waiting.last().map(|last| judge_end(&last.record));
         while let Some(reached) = waiting.pop() {
             let terms = Terms::read(&reached.record);
-            if let Some(term) = terms.bad {
-                let (level, text) = no_term(term);
-                return Err((level, format!("{}: {text}", reached.owner)));
-            }
             if reached.counts && (terms.opens || terms.all == Some('+')) {
-                walk.opens.get_or_insert(reached.owner.to_string());
+                self.opens.get_or_insert(reached.owner.to_string());
             }
             for asking in &terms.asking {
-                waiting.extend(walk.ask(resolver, &reached, asking).await?);
-            }
-            if let Some(target) = terms.redirect {
-                let next = walk.follow(resolver, "redirect", target).await?;
-                waiting.extend(next.map(|next| next.counting(reached.counts)));
+                if let Some(next) = self.ask(resolver, &reached, asking).await? {
+                    waiting.extend(self.redirects(resolver, next).await?);
+                }
             }
         }
-        Ok(walk)
+        Ok(())
+    }
+
+    /// A record and those that take its place, as far as they are known.
+    async fn redirects(
+        &mut self,
+        resolver: &dyn Resolver,
+        mut last: Reached,
+    ) -> Result<Vec<Reached>, (Level, String)> {
+        let mut chain = Vec::new();
+        loop {
+            let terms = Terms::read(&last.record);
+            if let Some(term) = terms.bad {
+                let (level, text) = no_term(term);
+                return Err((level, format!("{}: {text}", last.owner)));
+            }
+            let next = match terms.redirect {
+                Some(target) => self.follow(resolver, "redirect", target).await?,
+                None => None,
+            };
+            let counts = last.counts;
+            chain.push(last);
+            match next {
+                Some(next) => last = next.counting(counts),
+                None => return Ok(chain),
+            }
+        }
     }
 
     /// One term; the record that it leads to.
@@ -296,7 +299,23 @@ impl Walk {
         }
     }
 
-    fn judge(&self) -> (Level, String) {
+    fn judge_end(&self) -> (Level, String) {
+        // Without an end the walk did not come as far.
+        let Some(end) = self.end.clone().or_else(|| self.fault.clone()) else {
+            return unknown("the end of the record was not reached");
+        };
+        match (&end, &self.opens) {
+            ((Level::Good, _), Some(owner)) => {
+                fail(format!("{owner} allows every host of the Internet"))
+            }
+            (_, _) => end,
+        }
+    }
+
+    fn judge_lookups(&self) -> (Level, String) {
+        if let Some(fault) = &self.fault {
+            return fault.clone();
+        }
         let Self { count, void, .. } = self;
         let nothing: Vec<&str> = void.iter().map(DnsName::as_str).collect();
         match void.len() {

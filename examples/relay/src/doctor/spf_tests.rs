@@ -77,6 +77,18 @@ async fn the_end_of_a_redirect_is_that_of_its_target() {
     assert_eq!(end("v=spf1 redirect=", &[]).await, Level::Fail);
 }
 
+/// What is wrong elsewhere says nothing about the end.
+#[tokio::test]
+async fn the_end_is_judged_beside_an_include_that_is_wrong() {
+    let record = "v=spf1 include:nothing.example.org redirect=_spf.example.org";
+    let others = [("_spf.example.org", "v=spf1 ?all")];
+    let (level, text) = found("spf_policy", record, &others).await;
+    assert!(level == Level::Fail && text.starts_with("?all"), "{text}");
+    let others = [("_spf.example.org", "v=spf1 ~all")];
+    assert_eq!(end(record, &others).await, Level::Good);
+    assert_eq!(lookups(record, &others).await.0, Level::Fail);
+}
+
 #[tokio::test]
 async fn a_redirect_that_cannot_be_looked_up_is_not_known() {
     let dns = dns(&[("example.org", "v=spf1 redirect=_spf.example.org")]);
