@@ -12,7 +12,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use securemail_core::limits::{UNSIGNED_DENIAL_KEPT_SECS_MAX, UNSIGNED_KEPT_SECS_MAX};
 use securemail_core::vocab::{
-    Answer, LookupFailure, MxTarget, Outcome, Question, RecordKind, Security, UnixTime,
+    Answer, LookupFailure, Mx, Outcome, Question, RecordKind, Security, UnixTime,
 };
 
 use crate::records;
@@ -63,7 +63,7 @@ pub(crate) fn keep_shortly_unless_proved(answer: &mut Answer, asked: UnixTime) {
     }
     let says_no = match &answer.outcome {
         Outcome::NoData | Outcome::NxDomain => true,
-        Outcome::Mx(records) => records.iter().any(|mx| mx.target == MxTarget::Null),
+        Outcome::Mx(records) => records.iter().any(Mx::is_null),
         Outcome::Addresses(_)
         | Outcome::Alias(_)
         | Outcome::Caa(_)

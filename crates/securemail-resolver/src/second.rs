@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hickory_proto::op::Message;
 use securemail_core::vocab::{
-    Answer, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security, UnixTime,
+    Answer, LookupFailure, Mx, Outcome, Question, RecordKind, Security, UnixTime,
 };
 
 use crate::settings::BuildError;
@@ -116,7 +116,9 @@ impl View {
             }
             (Outcome::Alias(one), Outcome::Alias(other)) => one == other,
             // A null MX is a denial in the form of a record (RFC 7505).
-            (Outcome::Mx(one), Outcome::Mx(other)) => is_null(one) == is_null(other),
+            (Outcome::Mx(one), Outcome::Mx(other)) => {
+                one.iter().all(Mx::is_null) == other.iter().all(Mx::is_null)
+            }
             (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
         };
         same && self.authentic == (first.security == Security::Secure)
@@ -126,10 +128,6 @@ impl View {
     pub(crate) fn vouches_for(&self, first: &Answer) -> bool {
         self.authentic && sorted(&self.answer.outcome) == sorted(&first.outcome)
     }
-}
-
-fn is_null(records: &[Mx]) -> bool {
-    records.iter().all(|mx| mx.target == MxTarget::Null)
 }
 
 /// The order of records means nothing.

@@ -164,6 +164,14 @@ pub struct Mx {
     pub target: MxTarget,
 }
 
+impl Mx {
+    /// Whether it says that the domain takes no mail (RFC 7505).
+    #[must_use]
+    pub const fn is_null(&self) -> bool {
+        matches!(self.target, MxTarget::Null)
+    }
+}
+
 /// Where an MX record points.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum MxTarget {

@@ -9,7 +9,7 @@ use securemail_core::tlsrpt::ReportUri;
 use securemail_core::vocab::{Address, DnsName};
 
 use super::dmarc::{is_dmarc, organization};
-use super::lookup::{Found, takes_no_mail, texts};
+use super::lookup::{Found, exchangers, takes_no_mail, texts};
 use super::report::{Level, advice, fail, good, unknown};
 
 /// Places that are looked at of one record; senders use two at least (RFC 7489, section 6.2).
@@ -108,7 +108,8 @@ async fn agreed(
 
 /// What is wrong where a domain takes no mail.
 async fn deaf(resolver: &dyn Resolver, domain: &DnsName) -> Option<(Level, String)> {
-    let why = takes_no_mail(resolver, domain).await?;
+    let found = exchangers(resolver, domain).await;
+    let why = takes_no_mail(resolver, domain, &found).await?;
     Some(advice(format!(
         "reports by mail to {domain} are lost: {why}"
     )))

@@ -31,22 +31,23 @@ pub struct Inbound<'a> {
 pub async fn look(resolver: &dyn Resolver, inbound: Inbound<'_>) -> Report {
     let mut report = Report::default();
     let hostname = inbound.hostname;
-    let hosts = match exchangers(resolver, hostname).await {
-        Found::Records(records, _) if is_null_among_others(&records) => {
+    let found = exchangers(resolver, hostname).await;
+    let hosts = match &found {
+        Found::Records(records, _) if is_null_among_others(records) => {
             let text = "a null MX stands beside others; senders may bring nothing back";
             report.add(hostname, "mx", fail(text));
             return report;
         }
-        Found::Records(records, _) => hosts(&records),
+        Found::Records(records, _) => hosts(records),
         // Without MX records the name itself is the host (RFC 5321, section 5.1).
         Found::Absent(_) => vec![hostname.clone()],
         Found::Unknown(why) => {
-            report.add(hostname, "mx", unknown(why));
+            report.add(hostname, "mx", unknown(why.clone()));
             return report;
         }
     };
     let nowhere = hosts.is_empty().then_some("its MX records name no host");
-    if let Some(why) = takes_no_mail(resolver, hostname).await.or(nowhere) {
+    if let Some(why) = takes_no_mail(resolver, hostname, &found).await.or(nowhere) {
         let text = format!(
             "{why}, so notices that come back are lost; publish an address of {hostname}, and \
              {hostname} MX 10 {hostname}"

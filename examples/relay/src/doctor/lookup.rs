@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use securemail_core::backend::Resolver;
 use securemail_core::vocab::{
-    Answer, Caa, DnsName, LookupFailure, Mx, MxTarget, Outcome, Question, RecordKind, Security,
-    Tlsa,
+    Answer, Caa, DnsName, LookupFailure, Mx, Outcome, Question, RecordKind, Security, Tlsa,
 };
 
 /// Aliases followed at most.
@@ -99,15 +98,16 @@ pub async fn exists(resolver: &dyn Resolver, name: &DnsName) -> Result<bool, Str
     }
 }
 
-/// Why mail to a domain would find no host, if so. No failure of the DNS says that.
-pub async fn takes_no_mail(resolver: &dyn Resolver, domain: &DnsName) -> Option<&'static str> {
-    match exchangers(resolver, domain).await {
+/// Why mail to a domain with these exchangers would find no host, if so. No failure of the DNS says that.
+pub async fn takes_no_mail(
+    resolver: &dyn Resolver,
+    domain: &DnsName,
+    exchangers: &Found<Vec<Mx>>,
+) -> Option<&'static str> {
+    match exchangers {
         Found::Records(records, _) => {
-            let is_null = |one: &Mx| one.target == MxTarget::Null;
-            return records
-                .iter()
-                .any(is_null)
-                .then_some("its MX record says that it takes no mail");
+            let is_null = records.iter().any(Mx::is_null);
+            return is_null.then_some("its MX record says that it takes no mail");
         }
         Found::Unknown(_) => return None,
         Found::Absent(_) => {}

@@ -1,7 +1,7 @@
 //! What a name says of mail that it does not send or does not take (RFC 7505; RFC 7208, section 10.1; Internet.nl).
 
 use securemail_core::backend::Resolver;
-use securemail_core::vocab::{DnsName, Mx, MxTarget};
+use securemail_core::vocab::{DnsName, Mx};
 
 use super::lookup::{Found, exchangers, takes_no_mail};
 use super::report::{Level, Report, advice, fail, good, unknown};
@@ -9,14 +9,15 @@ use super::{dmarc, spf};
 
 /// Whether answers to mail from `domain` arrive: a domain that sends must take mail.
 pub async fn of_sender(resolver: &dyn Resolver, domain: &DnsName) -> (Level, String) {
-    match exchangers(resolver, domain).await {
-        Found::Unknown(why) => return unknown(why),
-        Found::Records(records, _) if is_null_among_others(&records) => {
+    let found = exchangers(resolver, domain).await;
+    match &found {
+        Found::Unknown(why) => return unknown(why.clone()),
+        Found::Records(records, _) if is_null_among_others(records) => {
             return fail("a null MX stands beside others; receivers may refuse or lose its mail");
         }
         Found::Records(..) | Found::Absent(_) => {}
     }
-    match takes_no_mail(resolver, domain).await {
+    match takes_no_mail(resolver, domain, &found).await {
         None => good("answers to its mail find a host"),
         // RFC 7505, section 4.2.
         Some(why) => fail(format!(
@@ -27,9 +28,7 @@ pub async fn of_sender(resolver: &dyn Resolver, domain: &DnsName) -> (Level, Str
 
 /// RFC 7505, section 3: a null MX stands alone.
 pub fn is_null_among_others(records: &[Mx]) -> bool {
-    let is_null = |one: &&Mx| one.target == MxTarget::Null;
-    let nulls = records.iter().filter(is_null).count();
-    nulls > 0 && nulls < records.len()
+    records.iter().any(Mx::is_null) && !records.iter().all(Mx::is_null)
 }
 
 /// Looks at a name of ours that is for the web alone.
@@ -55,7 +54,7 @@ async fn takes_nothing(resolver: &dyn Resolver, host: &DnsName) -> (Level, Strin
         Found::Records(records, _) if is_null_among_others(&records) => {
             fail("a null MX stands beside others")
         }
-        Found::Records(records, _) if records.iter().any(|one| one.target == MxTarget::Null) => {
+        Found::Records(records, _) if records.iter().any(Mx::is_null) => {
             good("it says that it takes no mail")
         }
         Found::Records(..) => good("it takes mail elsewhere"),
@@ -77,7 +76,7 @@ async fn sends_nothing(resolver: &dyn Resolver, host: &DnsName) -> (Level, Strin
 
 #[cfg(test)]
 mod tests {
-    use securemail_core::vocab::{LookupFailure, Outcome, RecordKind, Security};
+    use securemail_core::vocab::{LookupFailure, MxTarget, Outcome, RecordKind, Security};
     use securemail_testkit::scripted::ScriptedDns;
 
     use super::*;
