@@ -47,7 +47,8 @@ pub const SIGNATURES_SHA_1: &[u16] = &[0x0203, 0x0201];
 /// What an old client would write.
 const SIGNATURES_ANY: &[u16] = &[0x0403, 0x0401, 0x0503, 0x0501, 0x0203, 0x0201];
 
-const HANDSHAKE: u8 = 22;
+/// The kind of a record (RFC 5246, section 6.2.1).
+pub const HANDSHAKE: u8 = 22;
 const ALERT: u8 = 21;
 const SERVER_HELLO: u8 = 2;
 const SUPPORTED_GROUPS: u16 = 10;
@@ -276,7 +277,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn is_an_end(error: &io::Error) -> bool {
+/// Whether the server ended the connection.
+pub fn is_an_end(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset

@@ -16,7 +16,7 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::hello::{Offer, Version};
+use super::hello::{HANDSHAKE, Offer, Version, is_an_end};
 use super::listener::{AnyCertificate, PATIENCE, SILENCE, Target, until_tls};
 use super::report::{Level, fail, good, unknown};
 
@@ -25,7 +25,6 @@ const VERIFY_OCTETS: usize = 12;
 /// The salt of a nonce of AES-GCM (RFC 5288, section 3).
 const SALT_OCTETS: usize = 4;
 const CHANGE_CIPHER_SPEC: u8 = 20;
-const HANDSHAKE: u8 = 22;
 
 /// Looks at a listener that speaks TLS 1.2.
 pub async fn look(target: &Target) -> (Level, String) {
@@ -57,14 +56,7 @@ async fn read_record(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option
     let mut head = [0; HEAD_OCTETS];
     match stream.read_exact(&mut head).await {
         Ok(_) => {}
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
-            ) =>
-        {
-            return Ok(None);
-        }
+        Err(error) if is_an_end(&error) => return Ok(None),
         Err(error) => return Err(error),
     }
     let [.., high, low] = head;
