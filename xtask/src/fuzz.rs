@@ -168,7 +168,8 @@ fn run_one(program: &Path, name: &str, seconds: &str) -> Result<Outcome, Failure
         println!("{line}");
         outcome.note(&line);
     }
-    child.wait().map_err(Failure::doing("libFuzzer"))?;
+    let status = child.wait().map_err(Failure::doing("libFuzzer"))?;
+    outcome.end(status);
     Ok(outcome)
 }
 

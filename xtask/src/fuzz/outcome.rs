@@ -1,6 +1,7 @@
 //! What a run of libFuzzer came to, read from what it prints.
 
 use std::fmt;
+use std::process::ExitStatus;
 
 /// One target's run.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -11,6 +12,8 @@ pub(crate) struct Outcome {
     edges: Option<(u64, u64)>,
     /// The file with the octets that broke something.
     found: Option<String>,
+    /// How libFuzzer ended.
+    status: Option<ExitStatus>,
 }
 
 impl Outcome {
@@ -27,9 +30,15 @@ impl Outcome {
         }
     }
 
-    /// Whether it ended as it should: it ran, and nothing was found.
-    pub(crate) const fn is_fine(&self) -> bool {
-        self.found.is_none() && self.executions > 0 && self.edges.is_some()
+    /// Keeps how libFuzzer ended.
+    pub(crate) const fn end(&mut self, status: ExitStatus) {
+        self.status = Some(status);
+    }
+
+    /// Whether it ended as it should: it ran, nothing was found, and it says so itself.
+    pub(crate) fn is_fine(&self) -> bool {
+        let ended_well = self.status.is_some_and(|status| status.success());
+        self.found.is_none() && self.executions > 0 && self.edges.is_some() && ended_well
     }
 }
 
@@ -49,22 +58,32 @@ impl fmt::Display for Outcome {
             "{:>10} executions, {first:>6} -> {last:>6} edges",
             self.executions
         )?;
-        match &self.found {
-            Some(file) => write!(f, ", FOUND {file}"),
-            None if self.is_fine() => Ok(()),
-            None => write!(f, ", DID NOT RUN"),
+        match (&self.found, self.status) {
+            (Some(file), _) => write!(f, ", FOUND {file}"),
+            (None, _) if self.is_fine() => Ok(()),
+            // `exit status: 1`, or `signal: 9 (SIGKILL)`.
+            (None, Some(status)) if !status.success() => write!(f, ", ENDED BY {status}"),
+            (None, _) => write!(f, ", DID NOT RUN"),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
 
-    fn of(lines: &str) -> Outcome {
+    /// `status` as wait(2) has it: a signal, or an exit code times 256.
+    fn ended(lines: &str, status: i32) -> Outcome {
         let mut outcome = Outcome::default();
         lines.lines().for_each(|line| outcome.note(line));
+        outcome.end(ExitStatus::from_raw(status));
         outcome
+    }
+
+    fn of(lines: &str) -> Outcome {
+        ended(lines, 0)
     }
 
     #[test]
@@ -91,5 +110,20 @@ mod tests {
         assert!(!nothing.is_fine() && nothing.to_string().contains("DID NOT RUN"));
         let blind = of("stat::number_of_executed_units: 5");
         assert!(!blind.is_fine(), "no edge was counted");
+    }
+
+    #[test]
+    fn what_did_not_end_by_itself_is_not_fine_however_much_it_ran() {
+        let ran = "#7\tINITED cov: 1 ft: 1\nstat::number_of_executed_units: 5\n";
+        assert!(ended(ran, 0).is_fine());
+        for (lines, status, said) in [
+            (ran, 9, "signal: 9"),
+            ("#7\tINITED cov: 1 ft: 1\n", 11, "signal: 11"),
+            (ran, 77 << 8, "exit status: 77"),
+        ] {
+            let outcome = ended(lines, status);
+            assert!(!outcome.is_fine());
+            assert!(outcome.to_string().contains(said), "{outcome}");
+        }
     }
 }
