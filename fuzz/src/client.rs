@@ -11,7 +11,7 @@ use securemail_core::route::{
 use securemail_core::vocab::{
     Address, Demands, DnsName, MemoryContent, RequireTls, ReversePath, Tlsa, UnixTime,
 };
-use securemail_smtp::proto::client::{Connected, Handshaking};
+use securemail_smtp::proto::client::{Connected, Handshaking, Proved};
 use securemail_smtp::proto::reply::{ReplyParser, WireReply};
 use securemail_smtp::proto::transaction::{EightBit, Mail, Phase, Spelling, Transaction};
 use securemail_testkit::ca::{Issued, TestCa};
@@ -45,7 +45,9 @@ pub(crate) fn client(octets: &[u8]) {
         }
     };
     assert_eq!(reply.code(), 220);
-    let Some(transaction) = begin(handshaking, &mut next) else {
+    let proved = prove(handshaking);
+    assert!(proved.is_some(), "the right certificate proves nothing");
+    let Some(transaction) = proved.and_then(|proved| begin(proved, &mut next)) else {
         return;
     };
     run(transaction, &mut next);
@@ -60,15 +62,17 @@ fn replies(octets: &[u8]) -> Vec<WireReply> {
     found
 }
 
-fn begin(
-    handshaking: Handshaking,
-    next: &mut impl FnMut() -> Option<WireReply>,
-) -> Option<Transaction> {
+/// TLS with the host that TLSA records name.
+fn prove(handshaking: Handshaking) -> Option<Proved> {
     let peer = PEER.as_ref()?;
     let hop = peer.hop()?;
     let chain = [CertificateDer::from(peer.issued.leaf_der.clone())];
     let proof = authenticate(&hop, &chain, NOW, &TRUST).ok()?;
-    let proved = handshaking.prove(proof, &hop, &peer.issued.leaf_der).ok()?;
+    handshaking.prove(proof, &hop, &peer.issued.leaf_der).ok()
+}
+
+/// What the server says in TLS decides whether a message begins.
+fn begin(proved: Proved, next: &mut impl FnMut() -> Option<WireReply>) -> Option<Transaction> {
     let ready = proved.handle_ehlo(&next()?).ok()?;
     let recipients: Vec<Address> = ["a@b.test", "c@b.test"]
         .iter()
@@ -145,7 +149,7 @@ fn assert_not_handed(transaction: Transaction) {
     assert_eq!(count_handed(transaction), 0, "handed over without an end");
 }
 
-/// A chain that somebody shows: the first two octets change the leaf of the right one, the rest is shown behind it, and by
+/// A chain that somebody shows: the first three octets change the leaf of the right one, the rest is shown behind it, and by
 /// itself. Only the right key is the peer that TLSA records name, and only the right certificate the one of a root.
 pub(crate) fn chain(octets: &[u8]) {
     let Some(peer) = &*PEER else {
