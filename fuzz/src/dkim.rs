@@ -62,20 +62,19 @@ static CHECKER: LazyLock<Option<Checker>> = LazyLock::new(|| {
     })
 });
 
-static KEY: LazyLock<Option<Arc<dyn DkimSigner>>> = LazyLock::new(|| {
+/// A key of ours, always the same: that of `a.test` under the selector `s`.
+pub(crate) fn key() -> Option<LocalDkimKey> {
     // 32 octets of 7.
     let seed = SecretText::new("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
-    let key = LocalDkimKey::from_pem(DnsName::parse("a.test").ok()?, "s", &seed).ok()?;
-    Some(Arc::new(key))
-});
+    LocalDkimKey::from_pem(DnsName::parse("a.test").ok()?, "s", &seed).ok()
+}
+
+static KEY: LazyLock<Option<Arc<dyn DkimSigner>>> =
+    LazyLock::new(|| Some(Arc::new(key()?) as Arc<dyn DkimSigner>));
 
 /// The public half of it.
-static RECORD: LazyLock<String> = LazyLock::new(|| {
-    let seed = SecretText::new("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
-    let domain = DnsName::parse("a.test").ok();
-    let key = domain.and_then(|domain| LocalDkimKey::from_pem(domain, "s", &seed).ok());
-    key.map(|key| key.dns_record()).unwrap_or_default()
-});
+static RECORD: LazyLock<String> =
+    LazyLock::new(|| key().map(|key| key.dns_record()).unwrap_or_default());
 
 fn signers(record: String, message: &[u8]) -> Signers {
     assert!(CHECKER.is_some(), "no checker could be made");
