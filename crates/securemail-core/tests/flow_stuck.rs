@@ -6,7 +6,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow_world::{HOUR, MINUTE, SECOND, World, message_with, name, passes};
+use flow_world::{DAY, HOUR, MINUTE, SECOND, World, message_with, name, passes};
 use securemail_core::backend::{DueMail, RecipientOutcome, SessionOutcome, Spool as _};
 use securemail_core::drive::RelaySettings;
 use securemail_core::ledger::EventName;
@@ -22,6 +22,15 @@ const FOREVER: Duration = Duration::from_secs(20 * 3600);
 
 fn stuck() -> HostScript {
     HostScript::takes().after(FOREVER, Duration::ZERO)
+}
+
+/// Refuses when its sender was answered, so that a DSN must say it.
+fn refuses_late() -> HostScript {
+    let refuses = HostScript {
+        answers_at_dot: true,
+        ..HostScript::says(flow_world::refuses())
+    };
+    refuses.after(Duration::ZERO, 25 * SECOND)
 }
 
 /// Sixteen places: four for a domain at most, and two for mail of ours alone.
@@ -150,12 +159,7 @@ async fn when_every_place_for_messages_is_stuck_mail_of_ours_still_goes() {
     let (working, _tell) = worker(&world);
     world.pass(MINUTE).await;
     // A message that comes back: its DSN finds a place.
-    let late = HostScript {
-        answers_at_dot: true,
-        ..HostScript::says(flow_world::refuses())
-    };
-    let late = late.after(Duration::ZERO, 25 * SECOND);
-    world.proved("proved.example", "mx.proved.example", late);
+    world.proved("proved.example", "mx.proved.example", refuses_late());
     let reply = world.submit(message_with("", &[EVA])).await;
     assert_eq!(reply.code(), 250, "{reply}");
     world.pass(MINUTE).await;
@@ -224,6 +228,85 @@ async fn at_the_end_mail_of_ours_at_a_host_without_proof_is_called_off() {
     tell.send(()).unwrap();
     world.pass(2 * SECOND).await;
     assert!(working.is_finished());
+}
+
+/// A message in the vault, whose notice met a silent host without proof once.
+async fn noticed_in_silence() -> World {
+    let world = World::new().await;
+    let plain = HostScript::ends(SessionOutcome::NoStartTls(None));
+    world.unsigned("open.example", "mx.open.example", plain);
+    world.phone("ole@open.example").await;
+    let silent = HostScript::ends(SessionOutcome::Unreachable("timed out".to_owned()));
+    let host = name("mx.open.example");
+    world.transport.notice_host(&host, silent);
+    let mail = message_with("", &["ole@open.example"]);
+    assert_eq!(world.submit(mail).await.code(), 250);
+    world.work_after(20 * MINUTE).await;
+    let slow = HostScript::says(RecipientOutcome::NotTried).after(FOREVER, Duration::ZERO);
+    world.transport.notice_host(&host, slow);
+    world
+}
+
+/// The relay ends while a notice is under way; then another one works.
+async fn end_during_a_notice(world: &mut World) {
+    let before = world.transport.notices().len();
+    let (working, tell) = worker(world);
+    world.pass(2 * MINUTE).await;
+    assert_eq!(world.transport.notices().len(), before + 1);
+    tell.send(()).unwrap();
+    world.pass(2 * SECOND).await;
+    assert!(working.is_finished());
+    world.crash().await;
+    let takes = HostScript::takes();
+    world.transport.notice_host(&name("mx.open.example"), takes);
+}
+
+#[tokio::test]
+async fn a_notice_that_the_end_calls_off_was_refused_by_nobody() {
+    let mut world = noticed_in_silence().await;
+    end_during_a_notice(&mut world).await;
+    world.work_after(31 * MINUTE).await;
+    assert_eq!(world.count(EventName::SenderInformed).await, 0);
+    assert!(world.mails_home().is_empty(), "{:?}", world.mails_home());
+    assert_eq!(world.count(EventName::NotificationDelivered).await, 1);
+}
+
+#[tokio::test]
+async fn the_end_gives_no_notice_up_whose_time_is_over() {
+    let mut world = noticed_in_silence().await;
+    world.clock.advance(5 * DAY);
+    end_during_a_notice(&mut world).await;
+    let failed = EventName::ConsignmentNotificationFailure;
+    assert_eq!(world.count(failed).await, 0);
+    world.work_after(31 * MINUTE).await;
+    assert_eq!(world.count(EventName::NotificationDelivered).await, 1);
+}
+
+/// The same on the way of messages.
+#[tokio::test]
+async fn the_end_gives_no_mail_to_a_sender_up_whose_time_is_over() {
+    let mut world = World::new().await;
+    world.proved("proved.example", "mx.proved.example", refuses_late());
+    let home = name(flow_world::HOME);
+    world
+        .transport
+        .host(&home, HostScript::says(flow_world::defers()));
+    let reply = world.submit(message_with("", &[EVA])).await;
+    assert_eq!(reply.code(), 250, "{reply}");
+    world.idle().await;
+    world.work().await;
+    world.transport.host(&home, stuck());
+    world.clock.advance(5 * DAY);
+    let (working, tell) = worker(&world);
+    world.pass(2 * MINUTE).await;
+    tell.send(()).unwrap();
+    world.pass(2 * SECOND).await;
+    assert!(working.is_finished());
+    world.crash().await;
+    assert_eq!(world.count(EventName::SenderNotInformed).await, 0);
+    world.transport.host(&home, HostScript::takes());
+    world.work_after(31 * MINUTE).await;
+    assert_eq!(world.mails_home().len(), 1);
 }
 
 #[tokio::test]

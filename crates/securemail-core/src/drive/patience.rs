@@ -40,6 +40,12 @@ impl Stopping {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         *running = None;
     }
+
+    /// Whether it was told.
+    pub(super) fn is_told(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.is_none()
+    }
 }
 
 /// When the final dot of a round may leave, and until when the round goes on without it.

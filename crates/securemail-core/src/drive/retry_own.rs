@@ -82,8 +82,10 @@ impl Relay {
             }
         };
         let until = header.accepted.plus(patience);
-        // While nobody can be reached, that is our own fault, and ends nothing.
-        let over = self.now() >= until && self.cut_off().is_none();
+        // While nobody can be reached, that is our own fault, and ends nothing. Nor does the end of the
+        // relay: what it called off says nothing of the recipient.
+        let ours = self.cut_off().is_some() || self.stopping.is_told();
+        let over = self.now() >= until && !ours;
         let not_before = not_before.unwrap_or_else(|| self.retry_at(&delivery));
         match fared {
             Fared::Taken => self.own_taken(class, header, &delivery).await,
@@ -237,8 +239,9 @@ impl Relay {
                 mail: mail.clone(),
             };
             let attempting = self.attempt_unproved(class, attempt);
+            // Called off: nobody refused it, and nobody lacks anything.
             let Some(report) = self.unless_stopped(attempting).await else {
-                break;
+                return Ok(Fared::Later);
             };
             self.observe_report(&report);
             self.count_unproved(class, &delivery.evidence, &report);
