@@ -11,6 +11,7 @@ use securemail_core::backend::{DueMail, RecipientOutcome, SessionOutcome, Spool 
 use securemail_core::drive::RelaySettings;
 use securemail_core::ledger::EventName;
 use securemail_core::vocab::Security;
+use securemail_testkit::outage::Fault;
 use securemail_testkit::scripted::HostScript;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -142,6 +143,18 @@ async fn two_domains_that_are_stuck_leave_the_others_their_places() {
     let (working, _tell) = worker(&world);
     world.pass(MINUTE).await;
     assert_eq!(world.got(EVA).len(), 1, "behind those that are stuck");
+    working.abort();
+}
+
+#[tokio::test]
+async fn what_finds_no_place_asks_nobody_anything() {
+    let world = World::with(few_places, passes()).await;
+    jam(&world, "one.example", 20).await;
+    let (working, _tell) = worker(&world);
+    world.pass(MINUTE).await;
+    world.audit.fail("find", Fault::Unavailable);
+    world.pass(MINUTE).await;
+    assert_eq!(world.audit.heal(), 0, "the log is asked again and again");
     working.abort();
 }
 

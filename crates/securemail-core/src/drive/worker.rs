@@ -216,6 +216,11 @@ impl Relay {
         if unsettled && class == ItemClass::Content {
             record.note(self.lost_attempt(&record));
         }
+        // Before the log is asked: behind a domain that is stuck this is what all others do every few seconds.
+        let Some(_permits) = self.destinations.enter_again(record.recipient.domain()) else {
+            let due = self.now().plus(self.settings.crowded_retry);
+            return self.put_back(&lease, &record, due).await;
+        };
         if class == ItemClass::Content {
             match self.settle_reached(&header, &lease, &record).await {
                 Ok(false) => {}
@@ -227,10 +232,6 @@ impl Relay {
                 }
             }
         }
-        let Some(_permits) = self.destinations.enter_again(record.recipient.domain()) else {
-            let due = self.now().plus(self.settings.crowded_retry);
-            return self.put_back(&lease, &record, due).await;
-        };
         let (content, delivery) = match self.gather((class, &header), &lease, &record).await {
             Ok(ready) => ready,
             // Nothing was tried: it waits its time, rather than the rest of its lease.
