@@ -4,11 +4,13 @@ mod flow_world;
 
 use flow_world::{DAY, HOME, HOUR, MINUTE, SECOND, World, defers, message, message_with, refuses};
 use securemail_core::backend::{
-    Directory as _, DomainHistory, DomainMemory, HostHistory, RecipientOutcome, SessionOutcome,
+    AuditSink as _, Directory as _, DomainHistory, DomainMemory, HostHistory, RecipientOutcome,
+    SessionOutcome,
 };
-use securemail_core::ledger::{EventName, Fact};
+use securemail_core::ledger::{EventName, Fact, Log};
+use securemail_core::mail::Reference;
 use securemail_core::route::{Explanation, PeerFailure, Route};
-use securemail_core::vocab::{Language, sha256};
+use securemail_core::vocab::{DeliveryKey, Language, VaultId, sha256};
 use securemail_testkit::scripted::HostScript;
 use sha2::{Digest, Sha256};
 
@@ -354,4 +356,34 @@ async fn a_dutch_sender_reads_in_dutch_what_the_log_says_in_english() {
         .iter()
         .find(|mail| mail.contains("STARTTLS aanzetten op mx.open.example"));
     assert!(helped.is_some(), "{mails:#?}");
+}
+
+/// Each retry looks for the end of its delivery by its reference, and reads all that it finds.
+#[tokio::test]
+async fn what_comes_with_each_retry_is_not_found_by_the_reference() {
+    let world = World::new().await;
+    world.proved(
+        "full.example",
+        "mx.full.example",
+        HostScript::says(defers()),
+    );
+    let reply = world.submit(message(&["fay@full.example"])).await;
+    assert_eq!(reply.code(), 250, "{reply}");
+    for _ in 0..3 {
+        world.work_after(HOUR).await;
+    }
+    let waits = world.logged(EventName::Deferral).await;
+    assert_eq!(waits.len(), 3);
+    let tenant = flow_world::tenant().id;
+    let delivery = DeliveryKey {
+        tenant: tenant.clone(),
+        queue: waits[0].queue,
+        recipient: 0,
+    };
+    let log = Log::of_tenant(tenant.clone(), &*world.master)
+        .await
+        .unwrap();
+    let index = log.by_reference(&Reference::of_vault(VaultId::of(&delivery)).to_string());
+    let found = world.audit.inner().find(&tenant, index, 100).await.unwrap();
+    assert_eq!(found.len(), 0);
 }

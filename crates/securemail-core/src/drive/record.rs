@@ -101,15 +101,18 @@ impl Relay {
     pub(super) fn on_decision(&self, delivery: &Delivery, decision: &Decision) -> Vec<NewEvent> {
         let decided = self.decided(delivery, decision);
         let outcome = match &decision.route {
-            Route::Bounce { .. } => EventName::RelayToNonErdsFailure,
-            Route::Defer { .. } => EventName::Deferral,
+            // Each retry looks for this one by its reference (`reached`), so what comes with each retry has none.
+            Route::Bounce { .. } => {
+                let reference = Reference::of_vault(VaultId::of(&delivery.lease.delivery));
+                self.about(EventName::RelayToNonErdsFailure, delivery)
+                    .reference(&reference.to_string())
+            }
+            Route::Defer { .. } => self.about(EventName::Deferral, delivery),
             Route::Deliver(_) | Route::Vault { .. } => {
                 return self.entries(&delivery.log, [decided]);
             }
         };
-        let outcome = self.about(outcome, delivery).reason(&decision.sentence());
-        let reference = Reference::of_vault(VaultId::of(&delivery.lease.delivery));
-        let outcome = outcome.reference(&reference.to_string());
+        let outcome = outcome.reason(&decision.sentence());
         if is_own_fault(decision) {
             return self.entries(&delivery.log, [outcome]);
         }
