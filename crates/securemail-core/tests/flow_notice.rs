@@ -3,8 +3,8 @@
 mod flow_world;
 
 use flow_world::{
-    DAY, HOME, HOUR, MINUTE, SECRET, World, message, name, passes, refuses, submission, tenant,
-    text,
+    DAY, HOME, HOUR, MINUTE, SECRET, World, message, message_with, name, passes, refuses,
+    submission, tenant, text,
 };
 use securemail_core::backend::{Directory as _, Lack, RecipientOutcome, SessionOutcome, Verdict};
 use securemail_core::ledger::EventName;
@@ -35,7 +35,9 @@ fn says_no() -> HostScript {
 /// The message is in the vault, and its notice met `script`.
 async fn noticed(world: &World, script: HostScript, to: &str) {
     world.transport.notice_host(&name(OPEN), script);
-    assert_eq!(world.submit(message(&[to])).await.code(), 250);
+    // The recipient is written in another language than the organisation's.
+    let fields = "X-Securemail-Language: nl\r\n";
+    assert_eq!(world.submit(message_with(fields, &[to])).await.code(), 250);
     world.work_after(16 * MINUTE).await;
     assert_eq!(world.vault.inner().count(), 1);
     assert_eq!(world.transport.notices().len(), 1);
@@ -53,6 +55,7 @@ async fn a_refusal_that_nobody_proved_is_told_once_and_tried_again() {
         "Will-Retry-Until:",
         "no such mailbox",
         "Check the address",
+        "Content-Language: en",
     ] {
         assert!(home[0].contains(said), "{said} in {}", home[0]);
     }

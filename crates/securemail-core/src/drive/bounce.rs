@@ -2,15 +2,14 @@
 
 use super::Relay;
 use super::deliver::Delivery;
+use super::dsn::DsnNews;
 use super::item::ItemHeader;
 use super::own_mail::{OwnMail, own_queue};
 use crate::StoreError;
-use crate::backend::{
-    Committed, DsnCommitted, End, ItemClass, NewEvent, RecipientOutcome, Settlement,
-};
-use crate::mail::{Dsn, DsnAction, DsnReason, DsnRecipient, Head, Reference, ReturnRoute};
+use crate::backend::{Committed, DsnCommitted, End, NewEvent, RecipientOutcome, Settlement};
+use crate::mail::{DsnAction, DsnReason, DsnRecipient};
 use crate::route::{Decision, Route, Summary};
-use crate::vocab::{Address, EnhancedStatus, Reply, RequireTls, ReversePath, Tenant, VaultId};
+use crate::vocab::{Address, EnhancedStatus, Reply, RequireTls, ReversePath, Tenant};
 
 /// What a DSN says of one recipient.
 #[derive(Debug)]
@@ -79,11 +78,11 @@ impl Relay {
     ) -> Result<Committed, StoreError> {
         let tenant = &delivery.lease.delivery.tenant;
         let tenant = self.parts.directory.tenant(tenant).await?;
-        let own = self.dsn(header, delivery, news, (sender, tenant.as_ref()));
+        let own = self.news_of(header, delivery, news, (sender, tenant.as_ref()));
         self.commit_own(own).await
     }
 
-    fn dsn(
+    fn news_of(
         &self,
         header: &ItemHeader,
         delivery: &Delivery,
@@ -91,7 +90,6 @@ impl Relay {
         (sender, tenant): (&Address, Option<&Tenant>),
     ) -> OwnMail {
         let key = &delivery.lease.delivery;
-        let queue = own_queue(news.kind, key);
         let last = delivery.record.attempts.last();
         let recipient = DsnRecipient {
             address: &delivery.record.recipient,
@@ -103,40 +101,17 @@ impl Relay {
             reply: last.and_then(|attempt| refused_with(attempt.recipient.as_ref())),
             last_attempt: last.map(|attempt| attempt.at),
         };
-        let recipients = [recipient];
-        let organisation = tenant.map_or("", |tenant| tenant.display_name.as_str());
-        let languages = tenant.map_or(&[][..], |tenant| &tenant.languages);
-        let mail = |route| {
-            Dsn {
-                head: Head {
-                    id: queue,
-                    host: &self.settings.hostname,
-                    now: self.now(),
-                    language: Self::language(languages),
-                    organisation,
-                    from: &self.settings.notice_from,
-                    to: sender,
-                },
-                reference: Reference::of_vault(VaultId::of(key)),
-                received: header.accepted,
-                route,
-                recipients: &recipients,
-            }
-            .mail()
-        };
-        OwnMail {
-            class: ItemClass::SenderMail,
-            queue,
+        self.dsn(DsnNews {
+            queue: own_queue(news.kind, key),
             about: key.clone(),
-            vault: None,
-            reverse_path: ReversePath::Null,
-            to: sender.clone(),
-            mail: mail(ReturnRoute::Authenticated),
-            arrives_quietly: false,
-            bland: Some(mail(ReturnRoute::Unauthenticated)),
+            sender,
+            language: Self::language(tenant.map_or(&[][..], |tenant| &tenant.languages)),
+            organisation: tenant.map_or("", |tenant| tenant.display_name.as_str()),
+            received: header.accepted,
+            recipient,
             require_tls: about_require_tls(header.demands.require_tls),
             events: news.events,
-        }
+        })
     }
 }
 

@@ -53,11 +53,11 @@ impl Relay {
 
     /// A recipient may be written in another language than the sender.
     fn head<'a>(&'a self, tell: &'a Tell, to: &'a Address) -> Head<'a> {
-        let of_sender = tell.facts.sender_language;
-        let of_recipient = || tell.facts.language.parse().unwrap_or_default();
-        let language = of_sender
-            .filter(|_| !tell.kind.is_notice())
-            .unwrap_or_else(of_recipient);
+        let language = if tell.kind.is_notice() {
+            tell.facts.language.parse().unwrap_or_default()
+        } else {
+            tell.facts.language_of_sender()
+        };
         Head {
             id: tell.queue(),
             host: &self.settings.hostname,

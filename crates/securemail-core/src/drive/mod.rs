@@ -9,6 +9,7 @@ mod conclude;
 mod cut_off;
 mod deliver;
 mod destinations;
+mod dsn;
 mod gate;
 mod hold;
 mod inquire;

@@ -2,16 +2,17 @@
 
 use super::Relay;
 use super::deliver::Delivery;
+use super::dsn::DsnNews;
 use super::item::ItemHeader;
 use super::own_mail::{OwnMail, own_queue};
 use super::retry_own::vault_key;
 use crate::StoreError;
-use crate::backend::{ItemClass, NewEvent, RecipientOutcome};
+use crate::backend::{NewEvent, RecipientOutcome};
 use crate::ledger::{Event, EventName};
-use crate::mail::{Dsn, DsnAction, DsnReason, DsnRecipient, Head, Reference, ReturnRoute};
+use crate::mail::{DsnAction, DsnReason, DsnRecipient, Reference};
 use crate::pickup::Facts;
 use crate::route::AttemptEvidence;
-use crate::vocab::{EnhancedStatus, Reply, RequireTls, ReversePath, UnixTime};
+use crate::vocab::{EnhancedStatus, Reply, RequireTls, UnixTime};
 
 impl Relay {
     /// Says it once for each notice, with the words of the host. The refusal may be somebody's on the
@@ -70,7 +71,7 @@ impl Relay {
         until: UnixTime,
     ) -> OwnMail {
         let reply = refusal(session);
-        let recipients = [DsnRecipient {
+        let recipient = DsnRecipient {
             address: &facts.recipient,
             action: DsnAction::Delayed { until },
             reason: match reply {
@@ -82,39 +83,18 @@ impl Relay {
             host: Some(&session.host),
             reply,
             last_attempt: Some(session.at),
-        }];
-        let queue = own_queue("resisted", &delivery.lease.delivery);
-        let mail = |route| {
-            Dsn {
-                head: Head {
-                    id: queue,
-                    host: &self.settings.hostname,
-                    now: self.now(),
-                    language: facts.language.parse().unwrap_or_default(),
-                    organisation: &facts.organisation,
-                    from: &self.settings.notice_from,
-                    to: &facts.sender,
-                },
-                reference: Reference::of_vault(facts.id),
-                received: facts.deposited,
-                route,
-                recipients: &recipients,
-            }
-            .mail()
         };
-        OwnMail {
-            class: ItemClass::SenderMail,
-            queue,
+        self.dsn(DsnNews {
+            queue: own_queue("resisted", &delivery.lease.delivery),
             about: facts.delivery(),
-            vault: None,
-            arrives_quietly: false,
-            reverse_path: ReversePath::Null,
-            to: facts.sender.clone(),
-            mail: mail(ReturnRoute::Authenticated),
-            bland: Some(mail(ReturnRoute::Unauthenticated)),
+            sender: &facts.sender,
+            language: facts.language_of_sender(),
+            organisation: &facts.organisation,
+            received: facts.deposited,
+            recipient,
             require_tls: RequireTls::No,
             events: Vec::new(),
-        }
+        })
     }
 
     fn on_resisted(&self, facts: &Facts, delivery: &Delivery) -> Vec<NewEvent> {

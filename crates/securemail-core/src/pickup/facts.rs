@@ -68,6 +68,13 @@ impl Facts {
             recipient: self.recipient_number,
         }
     }
+
+    /// The language of mail to the sender; a recipient may be written in another one.
+    #[must_use]
+    pub fn language_of_sender(&self) -> Language {
+        let of_recipient = || self.language.parse().unwrap_or_default();
+        self.sender_language.unwrap_or_else(of_recipient)
+    }
 }
 
 impl fmt::Debug for Facts {
