@@ -17,7 +17,8 @@ use securemail_core::route::{
     Decision, Evidence, MessageFacts, PolicySettings, Route, Rule, StandardPolicy,
 };
 use securemail_core::vocab::{
-    Answer, DnsName, Mx, MxTarget, Outcome, Profile, Question, RecordKind, Security,
+    Answer, DnsName, LookupFailure, Mx, MxTarget, NtaSettings, Outcome, Profile, Question,
+    RecordKind, Security,
 };
 use securemail_testkit::memory::MemoryDomainMemory;
 use securemail_testkit::scripted::{HostScript, ScriptedDns};
@@ -392,4 +393,88 @@ async fn a_second_look_was_asked_for_after_the_first() {
         world.decide(&evidence).route,
         Route::Bounce { .. }
     ));
+}
+
+/// What is said of a domain without proof, and is found out again each time it is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Unproved {
+    /// Nobody is there.
+    Denied,
+    /// Somebody is, say other vantages.
+    Contradicted,
+    /// The resolver says that its answer is old.
+    Stale,
+    /// The domain was signed before.
+    WasSigned,
+    /// It cannot be asked.
+    Failed,
+    /// A record of NTA 7516 without a signature.
+    TakesPart,
+}
+
+/// What ends a message without a look at any host.
+#[tokio::test]
+async fn nothing_that_is_said_of_a_domain_without_proof_ends_a_message_out_of_the_cache() {
+    use Unproved as U;
+    for said in [
+        U::Denied,
+        U::Contradicted,
+        U::Stale,
+        U::WasSigned,
+        U::Failed,
+        U::TakesPart,
+    ] {
+        let (mut world, domain) = (Asking::new(), domain());
+        match said {
+            U::Failed => world
+                .dns
+                .fail(&domain, RecordKind::Mx, LookupFailure::ServFail),
+            U::TakesPart => {
+                let record = "v=NTA7516-1;startdate=2020-01;enddate=2099-12;provider=Example";
+                let texts = Outcome::Txt(vec![record.to_owned()]);
+                world
+                    .dns
+                    .put(&domain, RecordKind::Txt, texts, Security::Insecure);
+                world.facts.nta7516 = Some(NtaSettings::default());
+            }
+            U::Denied | U::Contradicted | U::Stale | U::WasSigned => {
+                let nobody = Outcome::NxDomain;
+                world
+                    .dns
+                    .put(&domain, RecordKind::Mx, nobody, Security::Insecure);
+            }
+        }
+        world.inquire().await;
+        world.clock.advance(5 * DAY);
+        let mut evidence = world.inquire().await;
+        match said {
+            U::Contradicted => {
+                for view in evidence
+                    .vantages
+                    .iter_mut()
+                    .flat_map(|seen| &mut seen.views)
+                {
+                    view.answer.outcome = Outcome::NoData;
+                }
+            }
+            U::Stale => {
+                for asked in &mut evidence.dns {
+                    asked.answer.extended_errors.push(3);
+                }
+            }
+            U::WasSigned => {
+                let history = evidence.history.get_or_insert_default();
+                history.mx_secure_at = Some(world.clock.now());
+            }
+            U::Denied | U::Failed | U::TakesPart => {}
+        }
+        let kept = world.decide(&evidence);
+        assert!(kept.wants_confirmation(), "{said:?}: {kept}");
+        for asked in &mut evidence.dns {
+            asked.answer.asked = Some(world.clock.now());
+        }
+        let fresh = world.decide(&evidence);
+        let ends = matches!(fresh.route, Route::Bounce { .. } | Route::Vault { .. });
+        assert!(ends, "{said:?}: {fresh}");
+    }
 }

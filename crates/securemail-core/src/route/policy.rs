@@ -124,14 +124,8 @@ impl Judge<'_> {
     /// announcement was asked for once more (RFC 8461, section 5.1): whoever repaired it must not lose mail to what we
     /// keep, and what was forged once must not confirm itself.
     fn confirmed(&self, route: Route, findings: &mut Findings) -> Route {
-        let is_final = matches!(route, Route::Bounce { .. } | Route::Vault { .. });
-        if !is_final {
-            return route;
-        }
-        if self.rests_on_kept(self.evidence.message.round_began) {
-            return self.ask_again("kept DNS answers, to be asked for again", findings);
-        }
-        if !self.is_enforced() {
+        let route = self.by_fresh_answers(route, findings);
+        if !is_final(&route) || !self.is_enforced() {
             return route;
         }
         let asked = self.evidence.sts.confirmed;
@@ -142,6 +136,14 @@ impl Judge<'_> {
             }
             None => self.ask_again("to be asked again", findings),
         }
+    }
+
+    /// Nothing final rests on answers without proof that were asked for before this round.
+    fn by_fresh_answers(&self, route: Route, findings: &mut Findings) -> Route {
+        if is_final(&route) && self.rests_on_kept(self.evidence.message.round_began) {
+            return self.ask_again(KEPT, findings);
+        }
+        route
     }
 
     fn ask_again(&self, what: &'static str, findings: &mut Findings) -> Route {
@@ -171,7 +173,8 @@ impl Judge<'_> {
     /// The hosts in order, each judged; or what happens because there are none to judge.
     pub(super) fn hosts(&self, findings: &mut Findings) -> Result<Vec<Judgement>, Route> {
         if !self.evidence.message.vault_required {
-            self.part(findings)?;
+            self.part(findings)
+                .map_err(|route| self.by_fresh_answers(route, findings))?;
         }
         let mx =
             facts::mx(self.evidence).map_err(|_| self.mx_failed(Trouble::Transient, findings))?;
@@ -403,7 +406,8 @@ impl Judge<'_> {
             Obstacle::Transient if history::was_secure(self.evidence, self.now) => Obstacle::Fell,
             other => other,
         };
-        outcome::settle(&self.ending(), obstacle, findings)
+        let route = outcome::settle(&self.ending(), obstacle, findings);
+        self.by_fresh_answers(route, findings)
     }
 
     fn transient_rule(&self) -> Rule {
@@ -420,21 +424,21 @@ impl Judge<'_> {
 
     /// A denial ends the message where it is proved, or was seen twice (I6).
     fn denied(&self, mx: &MxFacts<'_>, denial: Denial, findings: &mut Findings) -> Route {
+        if mx.chain.is_secure() && !is_stale(mx) {
+            let fact = by_whom(mx).trim_start_matches("; ");
+            findings.refuse(denial.proved, &self.domain(), fact);
+            return bounce(denial.proved, denial.status);
+        }
+        let route = self.perhaps_denied(mx, denial, findings);
+        self.by_fresh_answers(route, findings)
+    }
+
+    fn perhaps_denied(&self, mx: &MxFacts<'_>, denial: Denial, findings: &mut Findings) -> Route {
         let domain = self.domain();
         // RFC 8914: stale data may be right, but no bounce rests on it.
-        let is_stale = mx
-            .chain
-            .answer()
-            .extended_errors
-            .iter()
-            .any(|code| matches!(code, 3 | 19));
-        if is_stale {
+        if is_stale(mx) {
             findings.hold(Rule::Mx25, &domain, "");
             return outcome::settle(&self.ending(), Obstacle::Transient, findings);
-        }
-        if mx.chain.is_secure() {
-            findings.refuse(denial.proved, &domain, by_whom(mx).trim_start_matches("; "));
-            return bounce(denial.proved, denial.status);
         }
         if history::was_secure(self.evidence, self.now) {
             findings.hold(Rule::H01, &domain, "it was signed before");
@@ -451,7 +455,7 @@ impl Judge<'_> {
             // A second look is one that was asked for after the first.
             let first = since.unwrap_or_default().plus(Duration::from_millis(1));
             if self.rests_on_kept(self.evidence.message.round_began.max(first)) {
-                return self.ask_again("kept DNS answers, to be asked for again", findings);
+                return self.ask_again(KEPT, findings);
             }
             findings.refuse(denial.unproved, &domain, "confirmed");
             return bounce(denial.unproved, denial.status);
@@ -537,6 +541,19 @@ impl Denial {
         proved: Rule::Mx11,
         unproved: Rule::Mx12,
     };
+}
+
+/// What an answer rested on that must be asked for again.
+const KEPT: &str = "kept DNS answers, to be asked for again";
+
+const fn is_final(route: &Route) -> bool {
+    matches!(route, Route::Bounce { .. } | Route::Vault { .. })
+}
+
+/// RFC 8914, section 4.4 and 4.20: a resolver answers with what it kept past its time.
+fn is_stale(mx: &MxFacts<'_>) -> bool {
+    let mut errors = mx.chain.answer().extended_errors.iter();
+    errors.any(|code| matches!(code, 3 | 19))
 }
 
 const fn bounce(rule: Rule, status: EnhancedStatus) -> Route {
