@@ -218,7 +218,7 @@ impl Relay {
                 }
                 report
             }
-            Err(cut_off) => cut_off.report(&hop.host, began, self.now()),
+            Err(over) => over.report(&hop.host, began, self.now()),
         };
         self.observe_report(&report);
         report

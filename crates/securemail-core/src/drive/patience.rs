@@ -64,25 +64,25 @@ impl Leave {
     }
 
     /// Why nothing more is begun, if so.
-    fn is_over(&self, now: UnixTime) -> Option<CutOff> {
+    fn is_over(&self, now: UnixTime) -> Option<RoundOver> {
         let stopped = self.stopped.clone();
         if stopped.is_some_and(|stopped| stopped.now_or_never().is_some()) {
-            return Some(CutOff::Stopped);
+            return Some(RoundOver::Stopped);
         }
-        (now >= self.until).then_some(CutOff::Silence)
+        (now >= self.until).then_some(RoundOver::Silence)
     }
 }
 
 /// Why an attempt was dropped before its final dot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum CutOff {
+pub(super) enum RoundOver {
     /// The time of its round is over.
     Silence,
     /// The relay ends.
     Stopped,
 }
 
-impl CutOff {
+impl RoundOver {
     /// Silence is what it is (class B), and no look at the host: it proved nothing, neither way.
     pub(super) fn report(self, host: &DnsName, began: UnixTime, ended: UnixTime) -> AttemptReport {
         AttemptReport {
@@ -133,7 +133,7 @@ impl Relay {
         leave: &Leave,
         dot: &SeenDot,
         attempt: impl Future<Output = T>,
-    ) -> Result<T, CutOff> {
+    ) -> Result<T, RoundOver> {
         if let Some(over) = leave.is_over(self.now()) {
             return Err(over);
         }
@@ -147,15 +147,15 @@ impl Relay {
         let mut attempt = std::pin::pin!(attempt);
         let stopped = std::pin::pin!(stopped);
         let time = self.parts.clock.sleep_until(leave.until);
-        let cut = match future::select(attempt.as_mut(), future::select(time, stopped)).await {
+        let over = match future::select(attempt.as_mut(), future::select(time, stopped)).await {
             Either::Left((result, _)) => return Ok(result),
-            Either::Right((Either::Left(_), _)) => CutOff::Silence,
-            Either::Right((Either::Right(_), _)) => CutOff::Stopped,
+            Either::Right((Either::Left(_), _)) => RoundOver::Silence,
+            Either::Right((Either::Right(_), _)) => RoundOver::Stopped,
         };
         if dot.was_passed() {
             return Ok(attempt.await);
         }
-        Err(cut)
+        Err(over)
     }
 
     /// The same for mail of ours, of which a second copy harms nobody: it ends with the relay, dot or no.
