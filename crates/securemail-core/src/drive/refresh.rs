@@ -115,17 +115,16 @@ impl Refresher {
     }
 
     /// Whoever blocks the policy host wins when the policy ends, so the operator hears of it long before (RFC
-    /// 8461, section 10.2): once a day, from the second day on, or from half of its life.
+    /// 8461, section 10.2): after two days without a fetch, or after half of its life where that is less.
     fn tell_failure(&self, domain: &DnsName, kept: &CachedPolicy, now: UnixTime) {
         let missed = now.since(kept.fetched);
-        let patience = EVERY.saturating_mul(2);
         let life = kept.expires.since(kept.fetched);
-        if missed < patience.min(life / 2) {
+        if missed < PATIENCE.min(life / 2) {
             return self.told(PolicyRefresh::Failed);
         }
         self.told(PolicyRefresh::Missed);
         let hours = kept.expires.since(now).as_secs() / 3600;
-        if missed.as_secs() % EVERY.as_secs() < AFTER_FAILURE.as_secs() || life < patience {
+        if is_worth_a_line(missed, life) {
             tracing::warn!(
                 %domain,
                 hours,
@@ -227,6 +226,13 @@ fn before_its_end(lives: Duration) -> Duration {
     (lives / 2).clamp(AFTER_FAILURE, EVERY)
 }
 
+/// Once a day, or twice: looks come an hour apart and some time, so of two hours one look falls into each. A policy
+/// that lives for less than two days has no day to lose, and each look says it.
+fn is_worth_a_line(missed: Duration, life: Duration) -> bool {
+    let of_day = missed.as_secs() % EVERY.as_secs();
+    life < PATIENCE || of_day < AFTER_FAILURE.as_secs() * 2
+}
+
 /// How long a domain is looked at to which something goes now: to the end of a day, so that the list is written
 /// once a day and not with each message.
 pub(super) fn watched_until(now: UnixTime) -> UnixTime {
@@ -246,9 +252,40 @@ fn spread(domain: &DnsName, time: Duration) -> Duration {
 pub(super) const EVERY: Duration = Duration::from_secs(86_400);
 /// A policy host that is down is asked again after this time.
 const AFTER_FAILURE: Duration = Duration::from_secs(3600);
+/// A policy that was not fetched for this time is missed.
+const PATIENCE: Duration = Duration::from_secs(2 * 86_400);
 /// Who claimed a domain has this time to look at it; a fetch takes a minute at most.
 const CLAIM: Duration = Duration::from_secs(600);
 /// How often the list is looked through.
 const PAUSE: Duration = Duration::from_secs(60);
 /// A domain to which nothing goes for this time is looked at no longer.
 const WATCH_FOR: Duration = Duration::from_secs(30 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_day_passes_without_a_line_about_a_policy_that_is_missed() {
+        let life = EVERY * 30;
+        for pause in [3600, 3661, 4321, 7199] {
+            let mut lines = [0; 30];
+            for look in (0..life.as_secs()).step_by(pause) {
+                let day = usize::try_from(look / EVERY.as_secs()).unwrap();
+                lines[day] += usize::from(is_worth_a_line(Duration::from_secs(look), life));
+            }
+            let good = lines.iter().all(|lines| (1..=2).contains(lines));
+            assert!(good, "{pause}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn each_look_at_a_policy_of_a_day_is_worth_a_line() {
+        let hours = (0..24).map(|hour| AFTER_FAILURE * hour);
+        assert!(
+            hours
+                .into_iter()
+                .all(|missed| is_worth_a_line(missed, EVERY))
+        );
+    }
+}
