@@ -166,11 +166,14 @@ impl Relay {
         let Some(old) = open.iter().find(|open| open.evidence.has_run_out(now)) else {
             return Ok(());
         };
-        let renewed = match self.parts.inquirer.renew(&old.evidence).await {
+        let old = &old.evidence;
+        let inquirer = &self.parts.inquirer;
+        let inquiring = inquirer.inquire(&old.domain, old.profile, old.message.clone());
+        let renewed = match inquiring.await {
             Ok(renewed) => renewed,
             Err(error) => {
                 tracing::warn!(%error, "what has run out could not be asked again; it waits");
-                return Err(Box::new(self.own_fault(&old.evidence.domain)));
+                return Err(Box::new(self.own_fault(&old.domain)));
             }
         };
         for delivery in open {

@@ -49,19 +49,6 @@ impl Inquirer {
         self.keep(evidence).await
     }
 
-    /// The same domain inquired about again in the round of `evidence`, whose answers have run out.
-    ///
-    /// # Errors
-    /// As [`Inquirer::inquire`].
-    pub async fn renew(&self, evidence: &Evidence) -> Result<Evidence, StoreError> {
-        let message = evidence.message.clone();
-        let renewed = self.inquire(&evidence.domain, evidence.profile, message);
-        Ok(Evidence {
-            attempts: evidence.attempts.clone(),
-            ..renewed.await?
-        })
-    }
-
     /// The same, with every name asked and the policy fetched anew, past whatever is kept; what the
     /// domain showed before still counts.
     ///
