@@ -44,6 +44,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Something else failed that the caller needs as it needs the store.
+    pub(crate) fn unavailable(error: impl Into<BoxError>) -> Self {
+        Self::Unavailable(error.into())
+    }
+
     /// What the caller does about it.
     #[must_use]
     pub const fn advice(&self) -> Advice {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Relay;
 use crate::StoreError;
-use crate::backend::{AuditSink, Fact, KeyError};
+use crate::backend::{AuditSink, Fact};
 use crate::ledger::{self, Event, EventName, Log, ReadEvent, lasting_alarms};
 use crate::route::{Decision, Evidence, contradictions, fall};
 use crate::vocab::{Alarm, TenantId, UnixTime};
@@ -144,8 +144,7 @@ impl Relay {
     }
 
     async fn node_log(&self) -> Result<Log, StoreError> {
-        let log = self.log(&TenantId::nobody()).await;
-        log.map_err(|error: KeyError| StoreError::Unavailable(error.into()))
+        self.log(&TenantId::nobody()).await
     }
 }
 

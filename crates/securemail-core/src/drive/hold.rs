@@ -82,13 +82,17 @@ impl Relay {
                 // Another attempt's pickup is over, and nobody knows why: this one is not lost with it.
                 Err(PickupError::Destroyed) => deposit.delivery = own.clone(),
                 Ok(deposited) => return Ok((deposit.delivery, deposited.tell)),
-                Err(error) => return Err(unavailable(error)),
+                Err(error) => return Err(StoreError::unavailable(error)),
             }
         }
         deposit.events = decided.to_vec();
         // What was in the vault under its own id was settled before it came here: keys that are gone are
         // those of a deposit that never was complete, and the message is not lost with them.
-        let deposited = self.pickups.deposit(deposit).await.map_err(unavailable)?;
+        let deposited = self
+            .pickups
+            .deposit(deposit)
+            .await
+            .map_err(StoreError::unavailable)?;
         Ok((own.clone(), deposited.tell))
     }
 
@@ -102,8 +106,7 @@ impl Relay {
         record: &DeliveryRecord,
     ) -> Result<bool, StoreError> {
         let key = &lease.delivery;
-        let log = self.log(&key.tenant).await;
-        let log = log.map_err(|error| StoreError::Unavailable(error.into()))?;
+        let log = self.log(&key.tenant).await?;
         match reached(self.pickups.audit(), &log, key).await? {
             Some(Reached::GivenBack) => {
                 self.settle(lease, Settlement::Bounced, Vec::new()).await?;
@@ -111,7 +114,11 @@ impl Relay {
                 return Ok(true);
             }
             Some(Reached::Vaulted) => {
-                let deposited = self.pickups.resume(key).await.map_err(unavailable)?;
+                let deposited = self
+                    .pickups
+                    .resume(key)
+                    .await
+                    .map_err(StoreError::unavailable)?;
                 let tell = deposited.and_then(|deposited| deposited.tell);
                 self.settle_vaulted(lease, Vec::new(), tell).await?;
                 self.observe_end(End::Vaulted, header.accepted);
@@ -138,7 +145,11 @@ impl Relay {
         first: &DeliveryKey,
     ) -> Result<Option<Deposited>, StoreError> {
         match reached(self.pickups.audit(), log, first).await? {
-            Some(Reached::Vaulted) => self.pickups.resume(first).await.map_err(unavailable),
+            Some(Reached::Vaulted) => self
+                .pickups
+                .resume(first)
+                .await
+                .map_err(StoreError::unavailable),
             Some(Reached::GivenBack) | None => Ok(None),
         }
     }
@@ -186,7 +197,7 @@ impl Relay {
         self.pickups
             .told(&told)
             .await
-            .map_err(|error| StoreError::Unavailable(error.into()))
+            .map_err(StoreError::unavailable)
     }
 
     /// Who is asked and told: the reverse-path, or the author where there is none.
@@ -198,10 +209,6 @@ impl Relay {
             .unwrap_or(&self.settings.notice_from)
             .clone()
     }
-}
-
-fn unavailable(error: PickupError) -> StoreError {
-    StoreError::Unavailable(error.into())
 }
 
 /// Why it is the vault; the sentence for recipients follows from it.

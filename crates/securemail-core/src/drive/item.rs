@@ -131,11 +131,10 @@ impl Relay {
         queue: QueueId,
         value: &T,
     ) -> Result<Vec<u8>, StoreError> {
-        let plain =
-            serde_json::to_vec(value).map_err(|error| StoreError::Unavailable(error.into()))?;
+        let plain = serde_json::to_vec(value).map_err(StoreError::unavailable)?;
         self.spool_cipher
             .seal(&record_context(tenant, queue), &plain, &*self.parts.entropy)
-            .map_err(|error| StoreError::Unavailable(error.into()))
+            .map_err(StoreError::unavailable)
     }
 
     /// Opens what [`seal_record`](Self::seal_record) made.

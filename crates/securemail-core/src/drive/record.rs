@@ -7,7 +7,7 @@ use super::deliver::Delivery;
 use super::item::ItemHeader;
 use super::submission::{Screened, try_later};
 use crate::StoreError;
-use crate::backend::{AttemptReport, KeyError, NewEvent, RecipientOutcome};
+use crate::backend::{AttemptReport, NewEvent, RecipientOutcome};
 use crate::ledger::{Event, EventName, Log};
 use crate::mail::Reference;
 use crate::route::{Decision, Route, Rule};
@@ -17,7 +17,7 @@ use crate::vocab::{
 
 impl Relay {
     /// The log of a tenant.
-    pub(super) async fn log(&self, tenant: &TenantId) -> Result<Log, KeyError> {
+    pub(super) async fn log(&self, tenant: &TenantId) -> Result<Log, StoreError> {
         let known = self
             .logs
             .lock()
@@ -27,7 +27,9 @@ impl Relay {
         if let Some(log) = known {
             return Ok(log);
         }
-        let log = Log::of_tenant(tenant.clone(), &*self.parts.master).await?;
+        let log = Log::of_tenant(tenant.clone(), &*self.parts.master)
+            .await
+            .map_err(StoreError::unavailable)?;
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         logs.insert(tenant.clone(), log.clone());
         Ok(log)
@@ -60,11 +62,9 @@ impl Relay {
         recipient: Option<&Address>,
         reply: &Reply,
     ) -> Result<(), StoreError> {
-        let unavailable = |error: KeyError| StoreError::Unavailable(error.into());
-        let log = self.log(&envelope.tenant).await.map_err(unavailable)?;
+        let log = self.log(&envelope.tenant).await?;
         // The message got no id; its refusal has one of its own.
-        let id = QueueId::random(&*self.parts.entropy)
-            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let id = QueueId::random(&*self.parts.entropy).map_err(StoreError::unavailable)?;
         let event = Event::new(EventName::SubmissionRejection, self.now(), id)
             .sender(&envelope.reverse_path)
             .account(&envelope.account)

@@ -55,7 +55,7 @@ impl Relay {
             return Ok(None);
         };
         let waiting = self.pickups.waiting(&key).await;
-        let Some(facts) = waiting.map_err(|error| StoreError::Unavailable(error.into()))? else {
+        let Some(facts) = waiting.map_err(StoreError::unavailable)? else {
             return Ok(None);
         };
         let own = self.resisted(&facts, delivery, session, until);

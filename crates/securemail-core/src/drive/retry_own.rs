@@ -130,7 +130,7 @@ impl Relay {
         };
         if let (ItemClass::Notice, Some(key)) = (class, vault_key(header, delivery)) {
             let taken = self.pickups.notice_taken(&key).await;
-            taken.map_err(|error| StoreError::Unavailable(error.into()))?;
+            taken.map_err(StoreError::unavailable)?;
         }
         self.settle(&delivery.lease, Settlement::Sent, events)
             .await?;
@@ -155,7 +155,7 @@ impl Relay {
         };
         if let (ItemClass::Notice, Some(key)) = (class, vault_key(header, delivery)) {
             let refused = self.pickups.notice_refused(&key).await;
-            refused.map_err(|error| StoreError::Unavailable(error.into()))?;
+            refused.map_err(StoreError::unavailable)?;
         }
         self.settle(&delivery.lease, Settlement::Bounced, events)
             .await?;
@@ -346,9 +346,7 @@ fn was_refused(delivery: &Delivery) -> bool {
 
 /// A mail of ours out of the spool, whose class says that it is content-free. It is small.
 pub(super) async fn content_free(content: &dyn Content) -> Result<ContentFree, StoreError> {
-    let octets = whole(content)
-        .await
-        .map_err(|error| StoreError::Unavailable(error.into()))?;
+    let octets = whole(content).await.map_err(StoreError::unavailable)?;
     Ok(ContentFree::new(octets))
 }
 

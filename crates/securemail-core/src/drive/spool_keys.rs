@@ -28,12 +28,12 @@ impl Relay {
     ) -> Result<(SealedContent, ItemHeader), StoreError> {
         let entropy = &*self.parts.entropy;
         let day_key = self.day_key(tenant, header.day).await?;
-        let content_key = Key32::random(entropy).map_err(unavailable)?;
+        let content_key = Key32::random(entropy).map_err(StoreError::unavailable)?;
         let wrapped = WrappedContentKey::for_spool(&content_key, tenant, queue, &day_key, entropy)
-            .map_err(unavailable)?;
+            .map_err(StoreError::unavailable)?;
         let context = seal::wrap::spool_context(tenant, queue);
-        let sealed =
-            seal::seal(content.clone(), &content_key, &context, entropy).map_err(unavailable)?;
+        let sealed = seal::seal(content.clone(), &content_key, &context, entropy)
+            .map_err(StoreError::unavailable)?;
         let header = ItemHeader {
             wrapped_key: wrapped.octets().to_vec(),
             ..header.clone()
@@ -132,7 +132,7 @@ impl Relay {
         let wrapped = match self.parts.keys.fetch(&reference).await {
             Ok(wrapped) => wrapped,
             Err(StoreError::NotFound) => {
-                let key = Key32::random(&*self.parts.entropy).map_err(unavailable)?;
+                let key = Key32::random(&*self.parts.entropy).map_err(StoreError::unavailable)?;
                 let wrapped = self
                     .parts
                     .master
@@ -165,14 +165,10 @@ fn day_id(day: u64) -> [u8; 16] {
     id
 }
 
-fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
-    StoreError::Unavailable(error.into())
-}
-
 fn key_error(error: KeyError) -> StoreError {
     match error {
         KeyError::Mismatch => StoreError::Corrupt("a key was wrapped with another master key"),
-        KeyError::NoEntropy(_) | KeyError::Unavailable(_) => unavailable(error),
+        KeyError::NoEntropy(_) | KeyError::Unavailable(_) => StoreError::unavailable(error),
     }
 }
 

@@ -258,10 +258,7 @@ impl Relay {
     ) -> Result<(Arc<dyn Content>, Delivery), StoreError> {
         let key = &lease.delivery;
         let content = self.open_content(&key.tenant, key.queue, header).await?;
-        let log = self
-            .log(&key.tenant)
-            .await
-            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let log = self.log(&key.tenant).await?;
         let domain = record.recipient.domain();
         let tenant = self.parts.directory.tenant(&key.tenant).await?;
         let mut facts = header.facts();
@@ -356,7 +353,7 @@ impl Relay {
             .pickups
             .sweep(self.now(), self.settings.workers)
             .await
-            .map_err(|error| StoreError::Unavailable(error.into()))?;
+            .map_err(StoreError::unavailable)?;
         let count = tells.len();
         for tell in tells {
             // It comes again with the next sweep, and must not stop the others.

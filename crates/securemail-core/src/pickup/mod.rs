@@ -17,5 +17,6 @@ mod tell;
 pub use facts::Facts;
 pub use link::{LinkDigest, LinkSecret, SenderToken, SessionToken};
 pub use outcome::{Checked, CodeGrant, Ending, Loggable, NoCode, Passed, Unlogged};
+pub(crate) use state::LONGEST;
 pub use state::{ChallengeId, Phase, Pickup};
 pub use tell::{Tell, TellKind, Told, Untold};

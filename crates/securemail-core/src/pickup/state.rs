@@ -17,7 +17,7 @@ use crate::vocab::{PhoneNumber, UnixTime};
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// No message is kept for longer.
-pub(super) const LONGEST: Duration = Duration::from_secs(RETENTION_DAYS_MAX * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(RETENTION_DAYS_MAX * 24 * 3600);
 
 /// The state of a pickup. It is kept sealed; see [`crate::backend::PickupRecord`].
 #[derive(Clone, Deserialize, Serialize)]

@@ -8,9 +8,8 @@ use super::record::Outcome;
 use super::{PickupError, PickupService};
 use crate::StoreError;
 use crate::backend::{KeyPurpose, NewEvent};
-use crate::limits::RETENTION_DAYS_MAX;
 use crate::pickup::{
-    Ending, Facts, LinkSecret, Phase, Pickup, SenderToken, Tell, TellKind, Told, Untold,
+    Ending, Facts, LONGEST, LinkSecret, Phase, Pickup, SenderToken, Tell, TellKind, Told, Untold,
 };
 use crate::route::Summary;
 use crate::seal::{self, WrappedContentKey};
@@ -154,7 +153,6 @@ impl PickupService {
     fn facts(&self, key: &VaultKey, deposit: &Deposit) -> Facts {
         let now = self.now();
         let tenant = &deposit.tenant;
-        let longest = DAY * u32::try_from(RETENTION_DAYS_MAX).unwrap_or(1);
         Facts {
             tenant: key.tenant.clone(),
             id: key.id,
@@ -168,9 +166,9 @@ impl PickupService {
             language: deposit.language.clone(),
             sender_language: Some(deposit.sender_language),
             deposited: now,
-            expires: now.plus(tenant.retention.min(longest)),
+            expires: now.plus(tenant.retention.min(LONGEST)),
             number_until: now.plus(self.parts.settings.number_wait),
-            grace: tenant.grace.clamp(DAY, longest),
+            grace: tenant.grace.clamp(DAY, LONGEST),
             forget_link: tenant.forget_link,
         }
     }
