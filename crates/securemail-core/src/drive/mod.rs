@@ -126,7 +126,7 @@ pub struct RelaySettings {
     /// Attempts at one recipient domain at a time.
     pub per_destination: usize,
     /// Retries at a time. One recipient domain has a quarter of these places at most, and an eighth is for
-    /// mail of ours alone: hosts that are slow for as long as they may be stop neither others nor DSNs.
+    /// mail of ours alone: messages to a host that is slow for as long as it may be stop neither others nor DSNs.
     pub workers: usize,
     /// How soon a retry that found no place at its destination asks again.
     pub crowded_retry: Duration,
