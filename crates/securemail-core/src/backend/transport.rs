@@ -181,9 +181,9 @@ pub enum SessionOutcome {
     /// Octets were found behind the reply to STARTTLS (CVE-2011-0411), or came unasked, or are no SMTP,
     /// or a second greeting came inside TLS (ALPACA): an attack, or a broken peer.
     Injected,
-    /// The TLS handshake failed.
+    /// TLS itself said that the handshake failed.
     TlsFailed(String),
-    /// No TCP connection, or it broke before TLS, or the greeting was not 220.
+    /// No TCP connection, or it broke or fell silent before TLS stood, or the greeting was not 220.
     Unreachable(String),
     /// The host cannot take the message. It was said on the proved session.
     Incapable(Lack),
