@@ -136,8 +136,8 @@ impl Postfix {
             &etc,
             "posttls-finger",
             "-c",
-            "-t5",
-            "-T5",
+            "-t20",
+            "-T20",
             "-a",
             "ipv4",
             "-l",
@@ -313,7 +313,7 @@ smtp_dns_support_level = dnssec
 smtp_host_lookup = dns
 smtp_tls_loglevel = 1
 smtp_connection_cache_on_demand = no
-smtp_connect_timeout = 5s
+smtp_connect_timeout = 20s
 smtp_helo_timeout = 20s
 smtp_starttls_timeout = 20s
 default_process_limit = 20

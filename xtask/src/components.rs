@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::steps::{command, output_of, run};
+use crate::steps::{command, output_of, root, run};
 
 /// A program that proves that its Debian package is there.
 const PROGRAMS: [(&str, &str); 19] = [
@@ -65,6 +66,11 @@ const PYTHON: [(&str, &str); 2] = [("parsedmarc", "11.1.0"), ("sslyze", "6.3.1")
 /// Node than Debian has. What they need is pinned by themselves.
 const NODE: [&str; 2] = ["smtp-server@3.18.5", "nodemailer@8.0.10"];
 
+/// Waits for who installs something else at this moment.
+const APT: &str = "apt-get -qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5";
+const ATTEMPTS: usize = 3;
+const PAUSE: Duration = Duration::from_secs(20);
+
 /// Installs what is missing and proves that all of it is there.
 pub(crate) fn install() -> Result<(), Failure> {
     install_toolchain()?;
@@ -112,7 +118,7 @@ fn install_node() -> Result<(), Failure> {
     let folder = folder.display().to_string();
     let quiet = ["--no-audit", "--no-fund", "--no-save", "--ignore-scripts"];
     let install = ["install", "--loglevel=error", "--prefix", &folder];
-    run(command("npm", &[&install[..], &quiet, &NODE].concat()))?;
+    patiently(|| run(command("npm", &[&install[..], &quiet, &NODE].concat())))?;
     std::fs::write(done, "").map_err(Failure::doing("noting that they are installed"))
 }
 
@@ -134,10 +140,11 @@ fn install_python(name: &str, version: &str) -> Result<(), Failure> {
     ))?;
     let pip = format!("{folder}/bin/pip");
     let wanted = format!("{name}=={version}");
-    run(command(
-        &pip,
-        &["install", "--quiet", "--disable-pip-version-check", &wanted],
-    ))?;
+    let versions = root().join(format!("xtask/python/{name}.txt"));
+    let versions = versions.display().to_string();
+    let quiet = ["install", "--quiet", "--disable-pip-version-check"];
+    let install = [&quiet[..], &["--constraint", &versions, &wanted]].concat();
+    patiently(|| run(command(&pip, &install)))?;
     std::fs::write(done, "").map_err(Failure::doing("noting that it is installed"))
 }
 
@@ -184,13 +191,31 @@ fn install_packages(packages: &[&str]) -> Result<(), Failure> {
         { printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }";
     let no_configuration = "echo postfix postfix/main_mailer_type select 'No configuration' \
         | debconf-set-selections";
-    for script in [no_services, no_configuration, "apt-get -qq update"] {
+    for script in [no_services, no_configuration] {
         run(root_shell(script))?;
     }
     let all = packages.join(" ");
-    run(root_shell(&format!(
-        "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends {all}"
-    )))
+    let install = format!(
+        "set -e; export DEBIAN_FRONTEND=noninteractive; {APT} update; \
+         {APT} install -y --no-install-recommends {all}"
+    );
+    patiently(|| run(root_shell(&install)))
+}
+
+/// Once more, and once again: a mirror changes while it is read, and somebody else may install something just now.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this tool has no runtime, and others need real time"
+)]
+fn patiently(mut attempt: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(failure) => println!("{failure}; once more in {PAUSE:?}"),
+        }
+        std::thread::sleep(PAUSE);
+    }
+    attempt()
 }
 
 fn is_unpacked() -> bool {
@@ -202,17 +227,17 @@ fn is_unpacked() -> bool {
 /// Their packages conflict with Postfix's, their files do not. OpenSMTPD looks for its parts where Debian
 /// would have put them, and both want users of their own.
 fn unpack() -> Result<(), Failure> {
-    run(root_shell("apt-get -qq update"))?;
-    run(root_shell(&format!(
-        "set -e; export DEBIAN_FRONTEND=noninteractive; \
-         apt-get -qq install -y --no-install-recommends {UNPACKED_NEED}; \
-         mkdir -p {UNPACKED} /usr/libexec; cd {UNPACKED}; apt-get -qq download {TO_UNPACK}; \
+    let unpack = format!(
+        "set -e; export DEBIAN_FRONTEND=noninteractive; {APT} update; \
+         {APT} install -y --no-install-recommends {UNPACKED_NEED}; \
+         mkdir -p {UNPACKED} /usr/libexec; cd {UNPACKED}; {APT} download {TO_UNPACK}; \
          for package in *.deb; do dpkg-deb -x $package .; done; rm -f *.deb; \
          ln -sfn {UNPACKED}/usr/libexec/opensmtpd /usr/libexec/opensmtpd; \
          for user in Debian-exim opensmtpd opensmtpq; do \
            id $user >/dev/null 2>&1 || useradd -r -s /usr/sbin/nologin -d /nonexistent $user; \
          done"
-    )))?;
+    );
+    patiently(|| run(root_shell(&unpack)))?;
     if is_unpacked() {
         return Ok(());
     }

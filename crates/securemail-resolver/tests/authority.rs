@@ -10,7 +10,7 @@ use securemail_core::vocab::DnsName;
 use securemail_resolver::{AuthorityAnswer, ask_authority};
 use tokio::net::UdpSocket;
 
-const LIMIT: Duration = Duration::from_millis(300);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// What is made of a question.
 type Answer = fn(&mut Message);
@@ -76,7 +76,13 @@ async fn a_server_that_says_nothing_is_silent() {
     let mute = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = mute.local_addr().unwrap();
     let silent = AuthorityAnswer::Silent;
-    assert_eq!(ask_authority(address, &zone, LIMIT).await, silent);
+    assert_eq!(
+        ask_authority(address, &zone, Duration::from_secs(1)).await,
+        silent
+    );
     drop(mute);
-    assert_eq!(ask_authority(address, &zone, LIMIT).await, silent);
+    assert_eq!(
+        ask_authority(address, &zone, Duration::from_secs(1)).await,
+        silent
+    );
 }

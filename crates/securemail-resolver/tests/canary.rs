@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use common::{SystemClock, agreed, ask, build, nowhere, resolver, settings, zones};
+use common::{SystemClock, agreed, ask, build, impatient, nowhere, resolver, settings, zones};
 use securemail_core::backend::Clock;
 use securemail_core::vocab::{DnsName, LookupFailure, Outcome, RecordKind, Security, UnixTime};
 use securemail_resolver::{Canaries, CanaryAlarm, HickoryResolver};
@@ -90,7 +90,7 @@ async fn signatures_that_are_taken_away_on_the_way_are_an_alarm() {
 #[tokio::test]
 async fn answers_from_before_an_alarm_are_not_used_after_it() {
     let dns = zones().start().await.unwrap();
-    let resolver = resolver(&dns);
+    let resolver = build(&impatient(&dns));
     let kept = ask(&resolver, "mx.good.test", RecordKind::A).await;
     let wrong = Canaries {
         absent: name("mx.good.test"),

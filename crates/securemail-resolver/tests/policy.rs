@@ -111,7 +111,7 @@ fn client(ca: &TestCa, dns: &RunningDns, port: u16, allow: &[&str]) -> PolicyCli
     let mut settings = PolicySettings::new(Arc::new(roots));
     settings.port = port;
     settings.allow_networks = allow.iter().map(|text| text.parse().unwrap()).collect();
-    settings.timeout = Duration::from_secs(2);
+    settings.timeout = Duration::from_secs(5);
     PolicyClient::new(settings, Arc::new(resolver(dns))).unwrap()
 }
 
@@ -196,7 +196,7 @@ async fn a_server_that_is_slow_is_given_up() {
     for behaviour in [Behaviour::Silent, Behaviour::Drip] {
         let begun = tokio::time::Instant::now();
         assert_eq!(fetched(behaviour).await, Err(FetchError::Unreachable));
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < Duration::from_secs(30));
     }
 }
 

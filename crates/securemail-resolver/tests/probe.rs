@@ -2,9 +2,8 @@
 
 mod common;
 
-use std::time::Duration;
 
-use common::{agreed, build, nowhere, resolver, settings, zones};
+use common::{agreed, build, impatient, nowhere, resolver, settings, zones};
 use securemail_resolver::ProbeError;
 use securemail_testkit::dns::Fault;
 
@@ -53,16 +52,16 @@ async fn a_wrong_anchor_is_found_out() {
 #[tokio::test]
 async fn a_second_validator_without_use_is_found_out() {
     let dns = zones().start().await.unwrap();
-    let mut settings = settings(&dns);
-    settings.try_timeout = Duration::from_millis(200);
-    settings.second_opinion = vec![nowhere()];
+    let mut parts = impatient(&dns);
+    parts.second_opinion = vec![nowhere()];
     assert_eq!(
-        build(&settings).probe().await,
+        build(&parts).probe().await,
         Err(ProbeError::SecondUnreachable)
     );
-    settings.second_opinion = vec![dns.addr()];
+    parts = settings(&dns);
+    parts.second_opinion = vec![dns.addr()];
     assert_eq!(
-        build(&settings).probe().await,
+        build(&parts).probe().await,
         Err(ProbeError::SecondDoesNotValidate)
     );
 }

@@ -85,7 +85,7 @@ fn client(ca: &TestCa, dns: &RunningDns, allow: &[&str]) -> ReportClient {
     roots.add(ca.root_der()).unwrap();
     let mut settings = PolicySettings::new(Arc::new(roots));
     settings.allow_networks = allow.iter().map(|text| text.parse().unwrap()).collect();
-    settings.timeout = Duration::from_secs(2);
+    settings.timeout = Duration::from_secs(10);
     ReportClient::new(PolicyClient::new(settings, Arc::new(resolver(dns))).unwrap())
 }
 

@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::eventually;
 use common::mx::{
     Cut, Dot, MESSAGE, Mx, Reaction, Script, Stage, attempt, attempt_with, handed_over, honest,
     offering_chunks, say, unconfirmed,
@@ -69,8 +70,8 @@ async fn without_leave_the_last_chunk_stays() {
     assert_eq!(report.outcome, SessionOutcome::CalledOff);
     let untouched = |r: &RecipientOutcome| *r == RecipientOutcome::NotTried;
     assert!(report.recipients.iter().all(untouched));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(mx.seen.said(Stage::Tls, "BDAT 24"), "the content is out");
+    let is_out = || mx.seen.said(Stage::Tls, "BDAT 24");
+    eventually("the content is out", is_out).await;
     assert!(!mx.seen.said(Stage::Tls, "BDAT 0 LAST"));
     assert_eq!((dot.opened(), messages(&mx).len()), (1, 0));
 }

@@ -11,7 +11,7 @@ use common::mx::{
     Cut, Dot, MESSAGE, Mx, Reaction, Script, Stage, attempt, attempt_with, handed_over, honest,
     say, server_config,
 };
-use common::pem;
+use common::{eventually, pem};
 use rcgen::{CertificateParams, CustomExtension, KeyPair, PublicKeyData};
 use securemail_core::backend::{AttemptReport, SessionOutcome, Transport};
 use securemail_core::route::{Authentication, PeerFailure};
@@ -261,8 +261,7 @@ async fn a_peer_that_is_not_proved_gets_quit_and_nothing_else() {
             peer.chain[0], mx.issued.leaf_der,
             "the chain is kept as evidence"
         );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(mx.seen.said(Stage::Tls, "QUIT"));
+        eventually("QUIT", || mx.seen.said(Stage::Tls, "QUIT")).await;
         assert!(!mx.seen.said(Stage::Tls, "EHLO"));
     }
 }
@@ -458,13 +457,14 @@ async fn a_host_that_is_proved_may_take_longer() {
         "MAIL",
         Reaction::SayTwice(
             "250".to_owned(),
-            Duration::from_millis(1500),
+            Duration::from_secs(6),
             " ok\r\n".to_owned(),
         ),
     );
     let mx = Mx::start(slow).await;
     let transport = mx.transport_with(|settings| {
-        settings.timeouts.proof = Duration::from_millis(1000);
+        settings.timeouts.proof = Duration::from_secs(5);
+        settings.timeouts.command = Duration::from_secs(60);
     });
     let report = transport.attempt(attempt(mx.hop(), Dot::new(true))).await;
     assert_eq!(handed_over(&report), 2);

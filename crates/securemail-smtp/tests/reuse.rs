@@ -11,7 +11,7 @@ use common::mx::{
     Cut, Dot, MESSAGE, Mx, Reaction, Script, Stage, attempt, attempt_with, handed_over, honest,
     say, server_config, unconfirmed,
 };
-use common::pem;
+use common::{eventually, pem};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use securemail_core::backend::{
@@ -66,17 +66,6 @@ async fn hand_over_one(mx: &Mx, transport: &SmtpTransport) -> AttemptReport {
     let report = transport.attempt(first(mx)).await;
     assert_eq!(handed_over(&report), 2, "{:?}", report.outcome);
     report
-}
-
-/// Waits until `is_so`, and fails where it never is.
-async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("never: {what}");
 }
 
 #[tokio::test]
@@ -321,7 +310,7 @@ async fn what_a_kept_session_says_of_itself_leads_to_a_fresh_one() {
     ] {
         let mx = Mx::start(once(line, nth, reaction.clone())).await;
         let transport =
-            mx.transport_with(|settings| settings.timeouts.command = Duration::from_millis(700));
+            mx.transport_with(|settings| settings.timeouts.command = Duration::from_secs(3));
         hand_over_one(&mx, &transport).await;
         let dot = Dot::new(true);
         let report = transport.attempt(second(mx.hop(), dot.clone())).await;
@@ -362,7 +351,7 @@ async fn silence_after_the_dot_of_a_second_message_is_unconfirmed_and_not_tried_
     for reaction in [Reaction::Close, Reaction::Hang, say("garbage")] {
         let mx = Mx::start(later("<dot>", 2, reaction)).await;
         let transport =
-            mx.transport_with(|settings| settings.timeouts.final_dot = Duration::from_millis(500));
+            mx.transport_with(|settings| settings.timeouts.final_dot = Duration::from_secs(3));
         hand_over_one(&mx, &transport).await;
         let report = transport.attempt(second(mx.hop(), Dot::new(true))).await;
         assert_eq!((unconfirmed(&report), mx.seen.connections()), (2, 1));

@@ -44,5 +44,5 @@ async fn a_host_that_never_speaks_does_not_keep_the_relay_from_its_end() {
     let ended = relay.stop();
     assert!(ended.success(), "{ended}");
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(took < Duration::from_secs(90), "{took:?}");
 }

@@ -124,7 +124,7 @@ async fn a_repeat_is_taken_at_once_by_the_process_that_comes_after() {
     let begun = Instant::now();
     let reply = relay.submitter().submit(&[to], &content).await.unwrap();
     assert!(reply.starts_with("250"), "{reply}\n{}", relay.log());
-    assert!(begun.elapsed() < Duration::from_secs(15), "it waited");
+    assert!(begun.elapsed() < Duration::from_secs(45), "it waited");
     let last = world.slow.messages().pop().unwrap();
     assert!(contains(&last.data, MARK), "the first may have arrived");
 }
@@ -136,8 +136,15 @@ fn rounds() -> usize {
         .map_or(ROUNDS, |text| text.parse().expect("a number of rounds"))
 }
 
-/// Other moments in each run.
+/// Other moments in each run, unless those of an earlier one are asked for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is printed, and given back so"
+)]
 fn seed() -> u64 {
+    if let Ok(text) = std::env::var("SECUREMAIL_KILL_SEED") {
+        return text.parse().expect("a seed");
+    }
     let now = std::time::UNIX_EPOCH.elapsed().unwrap();
     u64::from(now.subsec_nanos()) ^ now.as_secs()
 }
@@ -156,7 +163,8 @@ async fn send(number: usize, submitter: Submitter, load: Arc<Load>) {
         let to = recipients[(number + n) % recipients.len()];
         let id = format!("{number}-{n}");
         let content = message(&id, to, "under load", &format!("message {id}"));
-        let begun = Instant::now();
+        let mut begun = Instant::now();
+        let mut was_over = false;
         let reply = loop {
             let last = match submitter.submit(&[to], &content).await {
                 Ok(reply) if reply.starts_with("250") => break reply,
@@ -168,6 +176,10 @@ async fn send(number: usize, submitter: Submitter, load: Arc<Load>) {
                 Err(error) => error.to_string(),
             };
             load.resubmitted.fetch_add(1, Ordering::Relaxed);
+            // A machine that is slow may need all the time between two kills to start the relay.
+            if !was_over && load.enough.load(Ordering::Relaxed) {
+                (begun, was_over) = (Instant::now(), true);
+            }
             assert!(
                 begun.elapsed() < PATIENCE,
                 "{id} to {to} is never taken: {last}"

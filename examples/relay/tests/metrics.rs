@@ -3,9 +3,10 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use common::world::{World, arrival};
-use common::{ANNA, NUMBER, Place, TENANT, eventually, message};
+use common::{ANNA, NUMBER, PATIENCE, Place, TENANT, eventually, message};
 use securemail_testkit::ports;
 use securemail_testkit::sink::Conduct;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -77,13 +78,13 @@ async fn numbers_tell_what_happened_and_name_nobody() {
     );
     arrival(&world.open, |_| true).await;
 
-    let mut text = String::new();
-    for _ in 0..100 {
+    let (mut text, begun) = (String::new(), Instant::now());
+    while begun.elapsed() < PATIENCE {
         text = read(metrics, "/metrics").await.1;
         if value(&text, "securemail_notices_total{result=\"taken\"}") >= 1.0 {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     for (series, wanted) in [
         ("securemail_messages_total{reply=\"accepted\"}", 3.0),

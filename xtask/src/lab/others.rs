@@ -156,7 +156,8 @@ class Handler:
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain('cert.pem', 'key.pem')
 controller = Controller(Handler(), hostname=address, port=25, server_hostname=host,
-                        tls_context=context, require_starttls=True, data_size_limit=100 << 20)
+                        tls_context=context, require_starttls=True, data_size_limit=100 << 20,
+                        ready_timeout=60)
 controller.start()
 asyncio.new_event_loop().run_forever()
 ";

@@ -52,9 +52,13 @@ class Site(http.server.BaseHTTPRequestHandler):
         os.rename(f'{name}.part', f'{name}.body')
         self.answer(201)
 
-server = http.server.ThreadingHTTPServer(('127.0.0.23', 443), Site)
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 64
+
+server = Server(('127.0.0.23', 443), Site)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain('certificates/policy-host.pem', 'certificates/policy-host.key')
-server.socket = context.wrap_socket(server.socket, server_side=True)
+# Each handshake in the thread of its connection: one that waits must not stop the others.
+server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 server.serve_forever()
 ";

@@ -40,7 +40,7 @@ fn answers_secure(folder: &Folder) -> bool {
 fn start_one(folder: &Folder, name: &str, address: &str, more: &str) -> Result<(), Failure> {
     let home = folder.text("");
     let settings = format!(
-        "server:\n interface: {address}@53\n{more} do-ip6: no\n username: \"\"\n chroot: \"\"\n\
+        "server:\n interface: {address}@53\n{more} do-ip6: no\n incoming-num-tcp: 100\n username: \"\"\n chroot: \"\"\n\
          \x20directory: \"{home}\"\n pidfile: \"{home}/{name}.pid\"\n logfile: \"{home}/{name}.log\"\n\
          \x20use-syslog: no\n num-threads: 1\n msg-cache-size: 1m\n rrset-cache-size: 1m\n\
          \x20module-config: \"validator iterator\"\n trust-anchor-file: \"{home}/root.key\"\n\

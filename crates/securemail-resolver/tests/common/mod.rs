@@ -86,7 +86,14 @@ pub(crate) fn zones() -> SignedDns {
 pub(crate) fn settings(dns: &RunningDns) -> ResolverSettings {
     let mut settings = ResolverSettings::new(vec![dns.addr()]);
     settings.trust_anchor = Some(dns.anchor().to_owned());
-    settings.try_timeout = Duration::from_millis(500);
+    settings.try_timeout = Duration::from_secs(5);
+    settings
+}
+
+/// The same, where somebody does not answer at all.
+pub(crate) fn impatient(dns: &RunningDns) -> ResolverSettings {
+    let mut settings = settings(dns);
+    settings.try_timeout = Duration::from_secs(1);
     settings
 }
 

@@ -382,3 +382,14 @@ pub fn plain(username: &str, password: &str) -> String {
         base64::engine::general_purpose::STANDARD.encode(response)
     )
 }
+
+/// Waits until `is_so`, and fails where it never is.
+pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..3_000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never: {what}");
+}

@@ -84,7 +84,7 @@ async fn a_message_in_many_chunks_arrives_octet_for_octet_at_postfix_and_exim() 
 }
 
 async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..100 {
+    for _ in 0..600 {
         if is_so() {
             return;
         }
@@ -250,7 +250,7 @@ fn pkix(host: &str) -> Authentication {
 fn dane(domain: &str) -> Authentication {
     let owner = format!("_25._tcp.mx.{domain}");
     let output = Command::new("dig")
-        .args(["+short", "TLSA", &owner])
+        .args(["+short", "+tries=5", "TLSA", &owner])
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -273,7 +273,7 @@ fn dane(domain: &str) -> Authentication {
 
 /// The one message with this header line, once it is in the mailbox.
 async fn arrived(lab: &Lab, domain: &str, line: &str) -> String {
-    for _ in 0..100 {
+    for _ in 0..600 {
         for message in lab.mail_for(domain).unwrap() {
             let message = String::from_utf8(message).unwrap();
             if message.contains(line) {

@@ -186,7 +186,7 @@ impl Place {
             submission: self.submission,
             certificate: self.data_dir().join("tls/self-signed.pem"),
         };
-        if wait.recv_timeout(Duration::from_secs(30)).is_ok() {
+        if wait.recv_timeout(PATIENCE).is_ok() {
             return Ok(running);
         }
         running.kill();

@@ -74,14 +74,15 @@ domains = ["model.test"]
 struct Running(Child);
 
 impl Running {
-    fn start(command: &mut Command, address: SocketAddr) -> Self {
+    fn start(command: &mut Command, addresses: &[SocketAddr]) -> Self {
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
         let running = Self(child);
-        eventually("it listens", || TcpStream::connect(address).is_ok());
+        let listens = |address: &SocketAddr| TcpStream::connect(address).is_ok();
+        eventually("it listens", || addresses.iter().all(listens));
         running
     }
 }
@@ -116,10 +117,10 @@ fn findings(settings: &Path) -> (Option<i32>, Vec<(String, String)>, Value) {
 fn nothing_is_wrong_with_a_relay_whose_zone_has_all_that_internet_nl_asks_for() {
     let (lab, folder) = (Lab::here().unwrap(), TempDir::new().unwrap());
     let settings = write_settings(&lab, folder.path(), 465);
-    let address: SocketAddr = format!("{HERE}:465").parse().unwrap();
+    let at = |port: u16| format!("{HERE}:{port}").parse().unwrap();
     let mut relay = Command::new(PROGRAM);
     relay.args(["run", "--config"]).arg(&settings);
-    let _relay = Running::start(&mut relay, address);
+    let _relay = Running::start(&mut relay, &[587, 465, 443, 25].map(at));
     let (code, not_good, report) = findings(&settings);
     // No host of the lab serves a policy for it.
     let expected = [("mta_sts relay.model.test", "advice")];
@@ -168,7 +169,7 @@ fn a_listener_of_openssl_with_old_settings_is_found() {
         .arg(file("rsa.key"));
     openssl.args(["-min_protocol", "TLSv1", "-cipher", "ALL:@SECLEVEL=0"]);
     openssl.args(["-groups", "secp224r1:P-256:X25519", "-client_renegotiation"]);
-    let _openssl = Running::start(&mut openssl, address);
+    let _openssl = Running::start(&mut openssl, &[address]);
     let (code, not_good, report) = findings(&settings);
     assert_eq!(code, Some(1));
     let subject = format!(" submissions {address}");

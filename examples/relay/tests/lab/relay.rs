@@ -94,7 +94,8 @@ impl Relay {
             if let Some(status) = relay.process.try_wait().unwrap() {
                 panic!("the relay ended with {status}\n{}", relay.log());
             }
-            TcpStream::connect(("127.0.0.1", relay.port)).is_ok()
+            let listens = |address| TcpStream::connect(address).is_ok();
+            listens(relay.submission()) && listens(relay.web())
         });
     }
 
