@@ -2,7 +2,6 @@
 
 mod common;
 
-
 use common::{agreed, build, impatient, nowhere, resolver, settings, zones};
 use securemail_resolver::ProbeError;
 use securemail_testkit::dns::Fault;

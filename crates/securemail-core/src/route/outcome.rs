@@ -47,14 +47,8 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
             findings.hold(Rule::Mx26, &domain, "");
             ending.defer(DeferClass::OwnFault)
         }
-        Obstacle::Published => {
-            findings.hold(Rule::G02, &domain, PUBLISHED);
-            ending.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
-        }
-        Obstacle::Tampered => {
-            findings.hold(Rule::G02, &domain, TAMPERED);
-            ending.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
-        }
+        Obstacle::Published => ending.suspicious(PUBLISHED, findings),
+        Obstacle::Tampered => ending.suspicious(TAMPERED, findings),
         Obstacle::Fell => {
             findings.hold(Rule::G02, &domain, FELL);
             let message = &ending.evidence.message;
@@ -109,6 +103,13 @@ impl Ending<'_> {
             class,
             not_before: self.next_try(),
         }
+    }
+
+    /// Class C: what may be an attack is never diverted.
+    fn suspicious(&self, fact: &'static str, findings: &mut Findings) -> Route {
+        let domain = Subject::Domain(self.evidence.domain.clone());
+        findings.hold(Rule::G02, &domain, fact);
+        self.hold_or_bounce(DeferClass::Suspicious, [7, 5], findings)
     }
 
     /// Whether silence is our own fault: nobody answers us, and in this round nobody did either.
