@@ -11,10 +11,6 @@ use crate::failure::Failure;
 use crate::lab;
 use crate::steps::{Counts, Steps, command, output_of, run_counted};
 
-/// What properties are tried with (proptest): the same cases in each run, so that a change is judged and not chance.
-/// `cargo test` by itself draws others each time, and so does who sets it to another number.
-const SEED: &str = "PROPTEST_RNG_SEED";
-
 /// `cargo xtask test --quick`: what needs no component.
 pub(crate) fn quick() -> Result<(), Failure> {
     let mut steps = Steps::default();
@@ -122,10 +118,17 @@ fn test_command(more: &[&str]) -> Command {
     };
     let mut tests = command("cargo", runner);
     tests.args(["--workspace", "--locked"]).args(more);
+    same_cases(&mut tests);
+    tests
+}
+
+/// Properties are tried with the same cases in each run, so that a change is judged and not chance. `cargo test` by
+/// itself draws others each time, and who sets this variable gets those of that number.
+pub(crate) fn same_cases(tests: &mut Command) {
+    const SEED: &str = "PROPTEST_RNG_SEED";
     if std::env::var_os(SEED).is_none() {
         tests.env(SEED, "1");
     }
-    tests
 }
 
 fn has_nextest() -> bool {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::scratch::Scratch;
 use crate::failure::Failure;
+use crate::tests::same_cases;
 
 /// What cargo said of a build.
 #[derive(Debug)]
@@ -104,6 +105,7 @@ impl Program {
             .current_dir(&self.folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
+        same_cases(&mut run);
         let mut child = run.spawn().map_err(Failure::doing(name))?;
         if !ends_within(limit, &mut child).map_err(Failure::doing(name))? {
             return Ok(Ended::Hung);
