@@ -285,7 +285,9 @@ proptest! {
         let (_, decision) = world.decide();
         let Route::Vault { reason } = &decision.route else { return Ok(()) };
         let is_published = |rule: Rule| {
-            let rules = [Rule::X03, Rule::X04, Rule::X09, Rule::Mx03, Rule::Mx04, Rule::C07];
+            let rules = [
+                Rule::X03, Rule::X04, Rule::X09, Rule::Mx03, Rule::Mx04, Rule::Mx27, Rule::C07,
+            ];
             rules.contains(&rule)
         };
         let unmet = decision.findings.iter().any(|finding| {

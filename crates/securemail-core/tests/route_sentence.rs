@@ -271,6 +271,16 @@ fn causes() -> Vec<Cause> {
         (Suspicious, held(Rule::G02, published), 30, ATTACK),
         (
             Suspicious,
+            held(Rule::G02, "two validators do not agree"),
+            30,
+            (
+                "twee controles van de DNS-gegevens van het domein niet hetzelfde uitwijzen, en zo \
+             ziet ook een aanval eruit",
+                "two validators of the DNS do not agree about the domain, which is how an attack looks",
+            ),
+        ),
+        (
+            Suspicious,
             held(Rule::G02, "the domain was safer before"),
             30,
             (

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{FELL, HIDDEN, NOWHERE, TAMPERED};
+use super::outcome::{DISPUTED, FELL, HIDDEN, NOWHERE, TAMPERED};
 use super::{Decision, DeferClass, Effect, Finding, Route, Rule, VaultReason};
 use crate::vocab::Language;
 
 /// Why a message waits, or waited until it was given back.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum Cause {
+    Disputed,
     Fell,
     Hidden,
     NameServers,
@@ -37,6 +38,7 @@ impl Cause {
         let has = |rule: Rule| decision.findings.iter().any(|found| found.rule == rule);
         let said = last.and_then(|last| match last.rule {
             Rule::X15 => Some(Self::RequireTls),
+            Rule::G02 if last.fact == DISPUTED => Some(Self::Disputed),
             Rule::G02 if last.fact == FELL => Some(Self::Fell),
             Rule::G02 if last.fact == TAMPERED => Some(Self::Tampered),
             Rule::G02 => Some(Self::Published),
@@ -79,6 +81,10 @@ impl Cause {
 
     const fn dutch(self) -> &'static str {
         match self {
+            Self::Disputed => {
+                "twee controles van de DNS-gegevens van het domein niet hetzelfde uitwijzen, en zo \
+                 ziet ook een aanval eruit"
+            }
             Self::Fell => "het domein minder veilig is dan eerst, en zo ziet ook een aanval eruit",
             Self::Hidden => {
                 "een mailserver van het domein geen adres lijkt te hebben, zonder bewijs daarvan"
@@ -128,6 +134,9 @@ impl Cause {
 
     const fn english(self) -> &'static str {
         match self {
+            Self::Disputed => {
+                "two validators of the DNS do not agree about the domain, which is how an attack looks"
+            }
             Self::Fell => "the domain is less safe than before, which is how an attack looks",
             Self::Hidden => {
                 "a mail server of the domain seems to have no address, and nothing proves that"

@@ -24,7 +24,9 @@ use crate::vocab::{
 pub(super) enum Trouble {
     /// Something did not answer, or answered with an error.
     Transient,
-    /// Ought to be signed and is not, or two validators differ: an attack would look like this.
+    /// Two validators differ: an attack would look like this.
+    Disagreement,
+    /// Ought to be signed and is not: an attack would look like this.
     Bogus,
     /// The resolver on our side is at fault.
     OwnFault,
@@ -169,7 +171,8 @@ pub(super) fn trouble(answer: &Answer, kind: RecordKind) -> Option<Trouble> {
 
 const fn of_failure(failure: LookupFailure) -> Trouble {
     match failure {
-        LookupFailure::Bogus | LookupFailure::Disagreement => Trouble::Bogus,
+        LookupFailure::Bogus => Trouble::Bogus,
+        LookupFailure::Disagreement => Trouble::Disagreement,
         LookupFailure::Unusable => Trouble::OwnFault,
         LookupFailure::FormErr
         | LookupFailure::Malformed

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::decision::{Findings, Subject, listed};
 use super::facts::{self, AddressFacts, TlsaFacts, Trouble};
 use super::mta_sts::{StsMode, StsPolicy};
+use super::outcome::DISPUTED;
 use super::{Authentication, Authority, Evidence, Hop, PolicySettings, Rule, dane, history};
 use crate::vocab::{DnsName, Profile, Tlsa, UnixTime};
 
@@ -26,6 +27,8 @@ pub(super) enum Obstacle {
     Fell,
     /// Somebody on the way answers for it.
     Tampered,
+    /// Two validators do not agree about it, so one of them was deceived, or is at fault.
+    Disputed,
     /// It does not meet what the domain publishes, or what is published is forged.
     Published,
     /// The fault is ours.
@@ -40,7 +43,8 @@ impl Obstacle {
         match each.iter().copied().max().unwrap_or(Self::Nowhere) {
             Self::Unproved | Self::Incapable if each.contains(&Self::Hidden) => Self::Hidden,
             Self::Hidden => Self::Nowhere,
-            worst @ (Self::Fell
+            worst @ (Self::Disputed
+            | Self::Fell
             | Self::Incapable
             | Self::Nowhere
             | Self::OwnFault
@@ -56,6 +60,7 @@ impl From<Trouble> for Obstacle {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Bogus => Self::Published,
+            Trouble::Disagreement => Self::Disputed,
             Trouble::OwnFault => Self::OwnFault,
             Trouble::Transient => Self::Transient,
         }
@@ -593,6 +598,7 @@ pub(super) const BOGUS: &str = "the DNS answer does not validate";
 pub(super) const fn trouble_in_words(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::Bogus => BOGUS,
+        Trouble::Disagreement => DISPUTED,
         Trouble::OwnFault => "our own resolver is at fault",
         Trouble::Transient => "no usable DNS answer",
     }

@@ -43,7 +43,7 @@ pub enum NamedFault {
 impl From<Trouble> for NamedFault {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Bogus => Self::Bogus,
+            Trouble::Bogus | Trouble::Disagreement => Self::Bogus,
             Trouble::OwnFault | Trouble::Transient => Self::Unanswered,
         }
     }

@@ -84,7 +84,15 @@ pub fn notice_route(
     let mut must_hold = false;
     for ((host, judgement), (_, ever)) in judged.into_iter().zip(judged_ever) {
         match (judgement, ever) {
-            (Err(Obstacle::Published | Obstacle::Tampered | Obstacle::OwnFault), _) => {
+            (
+                Err(
+                    Obstacle::Disputed
+                    | Obstacle::OwnFault
+                    | Obstacle::Published
+                    | Obstacle::Tampered,
+                ),
+                _,
+            ) => {
                 must_hold = true;
             }
             (Ok(_) | Err(Obstacle::Unproved), Err(Obstacle::Unproved)) => {

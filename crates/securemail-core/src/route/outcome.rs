@@ -26,6 +26,7 @@ const NO_REQUIRE_TLS: EnhancedStatus = EnhancedStatus::new(5, 7, 30);
 
 /// Facts by which a reader is told which of two things a rule means.
 const PUBLISHED: &str = "the domain itself publishes what was not met";
+pub(super) const DISPUTED: &str = "two validators do not agree";
 pub(super) const FELL: &str = "the domain was safer before";
 pub(super) const HIDDEN: &str = "that a host has no address is not proved";
 pub(super) const NOWHERE: &str = "no host can be reached at all";
@@ -48,6 +49,7 @@ pub(super) fn settle(ending: &Ending<'_>, worst: Obstacle, findings: &mut Findin
             ending.defer(DeferClass::OwnFault)
         }
         Obstacle::Published => ending.suspicious(PUBLISHED, findings),
+        Obstacle::Disputed => ending.suspicious(DISPUTED, findings),
         Obstacle::Tampered => ending.suspicious(TAMPERED, findings),
         Obstacle::Fell => {
             findings.hold(Rule::G02, &domain, FELL);

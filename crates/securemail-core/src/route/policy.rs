@@ -398,6 +398,7 @@ impl Judge<'_> {
                 }
                 Ok(_) | Err(_) => Rule::Mx03,
             },
+            Trouble::Disagreement => Rule::Mx27,
             Trouble::OwnFault => Rule::Mx26,
             Trouble::Transient => self.transient_rule(),
         };

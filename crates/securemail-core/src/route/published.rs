@@ -57,7 +57,7 @@ pub fn published_hosts(evidence: &Evidence) -> PublishedHosts {
         Ok(Listing::Hosts(found)) => {
             PublishedHosts::Hosts(found.hosts.into_iter().map(|(_, host)| host).collect())
         }
-        Ok(Listing::Failed(Trouble::Bogus)) => PublishedHosts::Bogus,
+        Ok(Listing::Failed(Trouble::Bogus | Trouble::Disagreement)) => PublishedHosts::Bogus,
         Ok(Listing::Absent | Listing::Failed(_) | Listing::Null(_)) | Err(_) => {
             PublishedHosts::None
         }
@@ -70,11 +70,15 @@ pub fn published_tlsa(evidence: &Evidence, host: &DnsName) -> PublishedTlsa {
     let Ok(found) = facts::addresses(evidence, host) else {
         return PublishedTlsa::None;
     };
-    if found.addresses.is_empty() && found.trouble == Some(Trouble::Bogus) {
+    if found.addresses.is_empty()
+        && matches!(found.trouble, Some(Trouble::Bogus | Trouble::Disagreement))
+    {
         return PublishedTlsa::Bogus(Rule::Ad03);
     }
     match facts::tlsa(evidence, &found.bases) {
-        Ok(TlsaFacts::Failed(Trouble::Bogus, rule)) => PublishedTlsa::Bogus(rule),
+        Ok(TlsaFacts::Failed(Trouble::Bogus | Trouble::Disagreement, rule)) => {
+            PublishedTlsa::Bogus(rule)
+        }
         Ok(TlsaFacts::Records { base, records, .. }) => PublishedTlsa::Records {
             base: base.clone(),
             usable: !dane::usable(records).is_empty(),

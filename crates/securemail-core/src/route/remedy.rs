@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::host::BOGUS;
+use super::outcome::DISPUTED;
 use super::{Effect, Finding, Rule, Subject};
 use crate::vocab::{DnsName, Language};
 
@@ -88,9 +89,11 @@ impl Remedy {
             Rule::Nta03 => Self::TxtAnswers(domain()),
             Rule::Nta04 => Self::SignedForNta(domain()),
             Rule::T02 | Rule::X07 => Self::UsableTlsa(name),
-            Rule::Ad03 | Rule::T05 if finding.fact == BOGUS => Self::Signatures(name),
+            Rule::Ad03 | Rule::T05 if [BOGUS, DISPUTED].contains(&&*finding.fact) => {
+                Self::Signatures(name)
+            }
             Rule::T05 | Rule::T07 => Self::TlsaAnswers(name),
-            Rule::Mx03 | Rule::Mx04 => Self::Signatures(domain()),
+            Rule::Mx03 | Rule::Mx04 | Rule::Mx27 => Self::Signatures(domain()),
             Rule::Mx05 | Rule::Mx06 => Self::NameServers(domain()),
             Rule::Mx18 => Self::PublicAddress(name),
             Rule::Ad03 | Rule::Ad04 => Self::Address(name),

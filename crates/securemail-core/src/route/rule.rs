@@ -83,6 +83,8 @@ rules! {
     Mx24 "MX-24" "RFC 6761" "The domain is a name that is reserved for other uses."
     Mx25 "MX-25" "RFC 8914" "The answer is stale, so no bounce rests on it."
     Mx26 "MX-26" "RFC 8914" "A resolver on our side forged, blocked or filtered the answer."
+    Mx27 "MX-27" "RFC 7672, section 2.1.2"
+        "Two validators do not agree about the mail servers of the domain."
     Ad01 "AD-01" "RFC 7672, section 2.2.2"
         "The addresses of the host are signed, so it may have TLSA records."
     Ad02 "AD-02" "RFC 7672, section 2.1.2"
