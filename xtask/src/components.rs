@@ -128,8 +128,10 @@ fn install_python(name: &str, version: &str) -> Result<(), Failure> {
     let Some((_, folder)) = folder else {
         return Err(Failure::new(format!("{name} has no folder")));
     };
+    let versions = root().join(format!("xtask/python/{name}.txt"));
+    let pinned = std::fs::read_to_string(&versions).map_err(Failure::doing(name))?;
     let done = folder.join("installed");
-    if done.exists() {
+    if std::fs::read_to_string(&done).is_ok_and(|with| with == pinned) {
         return Ok(());
     }
     let folder = folder.display().to_string();
@@ -140,12 +142,11 @@ fn install_python(name: &str, version: &str) -> Result<(), Failure> {
     ))?;
     let pip = format!("{folder}/bin/pip");
     let wanted = format!("{name}=={version}");
-    let versions = root().join(format!("xtask/python/{name}.txt"));
     let versions = versions.display().to_string();
     let quiet = ["install", "--quiet", "--disable-pip-version-check"];
     let install = [&quiet[..], &["--constraint", &versions, &wanted]].concat();
     patiently(|| run(command(&pip, &install)))?;
-    std::fs::write(done, "").map_err(Failure::doing("noting that it is installed"))
+    std::fs::write(done, pinned).map_err(Failure::doing("noting that it is installed"))
 }
 
 /// A minimal Rust has neither rustfmt nor clippy.

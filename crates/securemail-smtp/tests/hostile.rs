@@ -369,7 +369,7 @@ async fn a_handshake_that_is_cut_or_not_answered_proves_nothing() {
         assert!(why.starts_with("in the handshake: "), "{why}");
         assert_eq!(upgrades(&mx), 2, "tried again with a smaller ClientHello");
     }
-    let babble = Reaction::SayTwice(go(), Duration::from_millis(200), "no TLS\r\n".to_owned());
+    let babble = Reaction::SayTwice(go(), Duration::from_secs(1), "no TLS\r\n".to_owned());
     let mx = Mx::start(at(Stage::Clear, "STARTTLS", babble)).await;
     let report = mx.attempt(attempt(mx.hop(), Dot::new(true))).await;
     let outcome = report.outcome;
@@ -390,8 +390,9 @@ async fn what_tls_said_is_not_hidden_by_a_second_connection_that_is_cut() {
         ("STARTTLS", Reaction::SayAndClose(go())),
         ("STARTTLS", say("454 4.7.0 later")),
         ("STARTTLS", say("421 4.3.2 later")),
+        ("<connect>", Reaction::Hang),
     ] {
-        let refuses = Reaction::SayTwice(go(), Duration::from_millis(200), alert.clone());
+        let refuses = Reaction::SayTwice(go(), Duration::from_secs(1), alert.clone());
         let (name, again) = (format!("{line} {then:?}"), AtomicBool::new(false));
         let mx = Mx::start(Arc::new(move |_, said: &str| match said {
             "STARTTLS" if !again.swap(true, Ordering::SeqCst) => Some(refuses.clone()),
@@ -399,7 +400,12 @@ async fn what_tls_said_is_not_hidden_by_a_second_connection_that_is_cut() {
             _ => None,
         }))
         .await;
-        let outcome = mx.attempt(attempt(mx.hop(), Dot::new(true))).await.outcome;
+        let transport = mx.transport_with(|settings| {
+            settings.timeouts.proof = Duration::from_secs(4);
+            settings.timeouts.greeting = Duration::from_secs(60);
+        });
+        let attempt = attempt(mx.hop(), Dot::new(true));
+        let outcome = transport.attempt(attempt).await.outcome;
         let SessionOutcome::TlsFailed(why) = &outcome else {
             panic!("{name}: {outcome:?}");
         };

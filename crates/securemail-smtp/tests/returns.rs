@@ -174,7 +174,7 @@ async fn what_one_address_said_is_not_hidden_by_silence_at_the_next() {
     }))
     .await;
     let transport = mx.transport_with(|settings| {
-        settings.timeouts.proof = Duration::from_millis(700);
+        settings.timeouts.proof = Duration::from_secs(4);
     });
     let mut attempt = attempt(&mx, None);
     attempt.hop.addresses = vec![attempt.hop.addresses[0]; 4];

@@ -62,3 +62,26 @@ fn a_damaged_delivery_waits_and_the_others_go() {
         });
     }
 }
+
+#[test]
+fn a_delivery_without_its_item_waits_too() {
+    block_on(async {
+        let disk = Disk::default();
+        let store = disk.store();
+        let db = Connection::open(disk.path("store.db")).unwrap();
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        for n in [1, 2] {
+            store.commit(item(n, sealed(b"sealed")), NOW).await.unwrap();
+        }
+        let lost = queue(1);
+        db.execute("DELETE FROM items WHERE queue = ?1", [lost.as_bytes()])
+            .unwrap();
+        assert_eq!(leased(&store, NOW, 9).await, [queue(2)]);
+        let due = "SELECT due FROM deliveries WHERE queue = ?1";
+        let due: i64 = db
+            .query_row(due, [lost.as_bytes()], |row| row.get(0))
+            .unwrap();
+        let later = NOW.plus(MINUTE).as_secs() * 1000;
+        assert_eq!(due, i64::try_from(later).unwrap(), "it is put off");
+    });
+}

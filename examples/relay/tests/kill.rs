@@ -164,7 +164,6 @@ async fn send(number: usize, submitter: Submitter, load: Arc<Load>) {
         let id = format!("{number}-{n}");
         let content = message(&id, to, "under load", &format!("message {id}"));
         let mut begun = Instant::now();
-        let mut was_over = false;
         let reply = loop {
             let last = match submitter.submit(&[to], &content).await {
                 Ok(reply) if reply.starts_with("250") => break reply,
@@ -177,8 +176,8 @@ async fn send(number: usize, submitter: Submitter, load: Arc<Load>) {
             };
             load.resubmitted.fetch_add(1, Ordering::Relaxed);
             // A machine that is slow may need all the time between two kills to start the relay.
-            if !was_over && load.enough.load(Ordering::Relaxed) {
-                (begun, was_over) = (Instant::now(), true);
+            if !load.enough.load(Ordering::Relaxed) {
+                begun = Instant::now();
             }
             assert!(
                 begun.elapsed() < PATIENCE,

@@ -181,9 +181,9 @@ pub enum SessionOutcome {
     /// Octets were found behind the reply to STARTTLS (CVE-2011-0411), or came unasked, or are no SMTP,
     /// or a second greeting came inside TLS (ALPACA): an attack, or a broken peer.
     Injected,
-    /// TLS itself said that the handshake failed.
+    /// The handshake failed by what TLS said of it, there or here.
     TlsFailed(String),
-    /// No TCP connection, or it broke or fell silent before TLS stood, or the greeting was not 220.
+    /// No TCP connection, or it broke, fell silent or was refused by the host before it could take mail.
     Unreachable(String),
     /// The host cannot take the message. It was said on the proved session.
     Incapable(Lack),

@@ -91,9 +91,11 @@ impl Relay {
             Fared::Taken => self.own_taken(class, header, &delivery).await,
             Fared::Later if !over => self.put_off(delivery, not_before, Vec::new()).await,
             Fared::Resisted if !over => {
-                let events = match class {
-                    ItemClass::Notice => self.tell_resisted(header, &mut delivery, until).await,
-                    ItemClass::Content | ItemClass::SenderMail | ItemClass::TlsReport => Vec::new(),
+                // Of one that will not be tried again the failure is told, and no delay.
+                let events = if class == ItemClass::Notice && self.now() < until {
+                    self.tell_resisted(header, &mut delivery, until).await
+                } else {
+                    Vec::new()
                 };
                 let due = self.after_refusal(&delivery).min(until);
                 self.put_off(delivery, due, events).await

@@ -106,7 +106,7 @@ impl SmtpTransport {
         chunking: bool,
     ) -> (Tried, Said) {
         let mut tried = Tried::at(address);
-        let proving = self.prove(address, &attempt.hop, &mut tried);
+        let proving = self.prove((address, until), &attempt.hop, &mut tried);
         match in_time(until, proving).await {
             Ok((wire, mut ready)) => {
                 if !chunking {
@@ -131,12 +131,12 @@ impl SmtpTransport {
     /// From nothing to a session that is proved to be with this hop.
     async fn prove(
         &self,
-        address: IpAddr,
+        (address, until): (IpAddr, Instant),
         hop: &Hop,
         tried: &mut Tried,
     ) -> Result<(Wire<TlsStream<TcpStream>>, Ready), SessionOutcome> {
         let socket = SocketAddr::new(address, hop.port);
-        let (mut wire, handshaking) = self.secure(socket, &hop.sni).await?;
+        let (mut wire, handshaking) = self.secure((socket, until), &hop.sni).await?;
         let peer = tried.peer.insert(peer_facts(&wire, self.clock.now()));
         let proved = self
             .authenticate(peer, hop)
@@ -175,17 +175,17 @@ impl SmtpTransport {
     /// Connects and brings TLS up.
     pub(super) async fn secure(
         &self,
-        socket: SocketAddr,
+        (socket, until): (SocketAddr, Instant),
         sni: &DnsName,
     ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
         let (wire, clear, _) = self.open(socket).await?;
-        self.upgrade(socket, wire, clear, sni).await
+        self.upgrade((socket, until), wire, clear, sni).await
     }
 
     /// Brings TLS up; over another connection with a smaller ClientHello where the handshake fails.
     pub(super) async fn upgrade(
         &self,
-        socket: SocketAddr,
+        (socket, until): (SocketAddr, Instant),
         wire: Wire<TcpStream>,
         clear: Clear,
         sni: &DnsName,
@@ -193,13 +193,13 @@ impl SmtpTransport {
         let (stream, handshaking) = self.starttls(wire, clear).await?;
         match self.handshake(stream, sni, HelloSize::Full).await {
             Ok(wire) => Ok((wire, handshaking)),
-            Err(first) => self.upgrade_again(socket, sni, first).await,
+            Err(first) => self.upgrade_again((socket, until), sni, first).await,
         }
     }
 
     async fn upgrade_again(
         &self,
-        socket: SocketAddr,
+        (socket, until): (SocketAddr, Instant),
         sni: &DnsName,
         first: SessionOutcome,
     ) -> Result<(Wire<TlsStream<TcpStream>>, Handshaking), SessionOutcome> {
@@ -209,7 +209,8 @@ impl SmtpTransport {
             let wire = self.handshake(stream, sni, HelloSize::Conservative).await?;
             Ok((wire, handshaking))
         };
-        again.await.map_err(|second| says_more(first, second))
+        let again = in_time(until, again).await;
+        again.map_err(|second| says_more(first, second))
     }
 
     /// Connects, and learns what is offered in clear, which nobody vouches for.

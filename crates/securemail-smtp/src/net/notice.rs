@@ -47,7 +47,7 @@ impl SmtpTransport {
         attempt: &NoticeAttempt,
     ) -> Tried {
         let mut tried = Tried::at(address);
-        let opening = self.open_notice(address, attempt, &mut tried);
+        let opening = self.open_notice((address, until), attempt, &mut tried);
         match in_time(until, opening).await {
             Ok((Session::Clear(wire), ready)) => {
                 self.hand_notice(wire, &ready, attempt, &mut tried).await;
@@ -65,7 +65,7 @@ impl SmtpTransport {
     /// may have made it fail.
     async fn open_notice(
         &self,
-        address: IpAddr,
+        (address, until): (IpAddr, Instant),
         attempt: &NoticeAttempt,
         tried: &mut Tried,
     ) -> Result<(Session, NoticeReady), SessionOutcome> {
@@ -74,7 +74,9 @@ impl SmtpTransport {
         if attempt.without_tls || attempt.may_be_clear && !clear.offers_starttls() {
             return Ok((Session::Clear(wire), clear.without_tls(name)));
         }
-        let (mut wire, handshaking) = self.upgrade(socket, wire, clear, &attempt.host).await?;
+        let (mut wire, handshaking) = self
+            .upgrade((socket, until), wire, clear, &attempt.host)
+            .await?;
         let peer = tried.peer.insert(peer_facts(&wire, self.clock.now()));
         let ready = handshaking
             .unproved()

@@ -54,7 +54,7 @@ impl SmtpTransport {
         (address, until): (IpAddr, Instant),
         attempt: &ReturnAttempt,
     ) -> ReturnOutcome {
-        let proving = self.prove_named(address, attempt);
+        let proving = self.prove_named((address, until), attempt);
         let (mut wire, ready) = match in_time(until, proving).await {
             Ok(proved) => proved,
             Err(outcome) => return ReturnOutcome::Unanswered(outcome),
@@ -71,14 +71,14 @@ impl SmtpTransport {
     /// From nothing to a session that is proved to be with the host that was named.
     async fn prove_named(
         &self,
-        address: IpAddr,
+        (address, until): (IpAddr, Instant),
         attempt: &ReturnAttempt,
     ) -> Result<(Tls, Ready), SessionOutcome> {
         let hop = &attempt.hop;
         let socket = SocketAddr::new(address, hop.port);
         let (mut wire, handshaking) = match attempt.start {
-            TlsStart::StartTls => self.secure(socket, &hop.sni).await?,
-            TlsStart::AtOnce => self.secure_at_once(socket, &hop.sni).await?,
+            TlsStart::StartTls => self.secure((socket, until), &hop.sni).await?,
+            TlsStart::AtOnce => self.secure_at_once((socket, until), &hop.sni).await?,
         };
         let peer = peer_facts(&wire, self.clock.now());
         let proved = self
@@ -102,7 +102,7 @@ impl SmtpTransport {
     /// As `secure`, without anything said in clear.
     async fn secure_at_once(
         &self,
-        socket: SocketAddr,
+        (socket, until): (SocketAddr, Instant),
         sni: &DnsName,
     ) -> Result<(Tls, Handshaking), SessionOutcome> {
         let stream = self.connect(socket).await?;
@@ -113,7 +113,8 @@ impl SmtpTransport {
                     let stream = self.connect(socket).await?;
                     self.handshake(stream, sni, HelloSize::Conservative).await
                 };
-                again.await.map_err(|second| says_more(first, second))?
+                let again = in_time(until, again).await;
+                again.map_err(|second| says_more(first, second))?
             }
         };
         Ok((wire, Handshaking::at_once()))

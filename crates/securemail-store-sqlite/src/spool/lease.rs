@@ -48,7 +48,7 @@ fn read_due(
     let sql = format!(
         "SELECT d.tenant, d.queue, d.recipient, d.fence, d.dot, d.sealed_state,
                 i.class, i.sealed_header, d.rowid
-         FROM deliveries d {by} JOIN items i USING (tenant, queue)
+         FROM deliveries d {by} LEFT JOIN items i USING (tenant, queue)
          WHERE d.due <= ?1 {only} ORDER BY d.due LIMIT ?2"
     );
     let mut found = db.prepare_cached(&sql)?;
