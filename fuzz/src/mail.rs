@@ -117,9 +117,11 @@ pub(crate) fn tags(octets: &[u8]) {
     if let Ok((rest, _)) = Wishes::take_tags(&view, to) {
         assert_eq!(rest.fields().count(), view.fields().count());
         assert!(HeaderView::parse(rest.octets().clone()).is_ok());
+        // Within an encoded word, also one with a charset that is none, nothing is written as it reads.
         let subject = rest
             .get("Subject")
-            .map(|field| field.text().to_ascii_lowercase());
+            .map(|field| field.text().to_ascii_lowercase())
+            .filter(|text| !text.contains("=?"));
         for tag in [
             "[secure]",
             "[registered]",
@@ -165,6 +167,10 @@ pub(crate) fn report_mail(octets: &[u8]) {
         return;
     };
     assert_eq!(mail.report, report);
+    // Comments and quoted words may have addresses of others (RFC 5322, sections 3.2.2 and 3.2.4).
+    if author.contains(['(', '"']) {
+        return;
+    }
     for (domain, _) in author.match_indices('@') {
         let domain = author.get(domain + 1..).unwrap_or_default();
         if let Ok(name) = DnsName::parse(domain.trim_end_matches('>')) {
