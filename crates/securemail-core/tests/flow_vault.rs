@@ -202,6 +202,8 @@ async fn a_tag_that_cannot_be_read_refuses_and_a_field_stands_before_a_tag() {
         "[keep 30d] uitslag",
         "[taal=nl] uitslag",
         "=?utf-8?q?=5Bsms=3A12=5D_uitslag?=",
+        // A control character goes on as a space, and before it the tag was read.
+        "[\u{16}secure] [direct] uitslag",
     ] {
         let reply = world.submit(titled(subject, &[EVA])).await;
         assert_eq!(reply.code(), 550, "{subject}: {reply}");

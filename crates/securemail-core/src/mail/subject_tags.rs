@@ -189,11 +189,13 @@ fn split_once_over(text: &str) -> (String, Vec<Tag>) {
     (kept.trim().to_owned(), tags)
 }
 
-/// The text of a field, its encoded words read (RFC 2047).
+/// The text of a field, its encoded words read (RFC 2047). Control characters are read as the spaces that are written
+/// in their place: a tag must not come about by that.
 fn decoded(field: &Field<'_>) -> String {
     let unfolded = field.text() + "\n";
+    let without_controls = |c: char| if c.is_control() { ' ' } else { c };
     match MessageStream::new(unfolded.as_bytes()).parse_unstructured() {
-        HeaderValue::Text(text) => text.into_owned(),
+        HeaderValue::Text(text) => text.chars().map(without_controls).collect(),
         _ => String::new(),
     }
 }
@@ -205,11 +207,7 @@ fn written(name: &str, text: &str) -> String {
     if fits && text.chars().all(is_plain) && !text.contains("=?") {
         return format!("{name}: {text}\r\n");
     }
-    let text: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    format!("{name}: {}\r\n", encoded_words(&text))
+    format!("{name}: {}\r\n", encoded_words(text))
 }
 
 /// Keeps a wish that may be said once; the same again is no harm.
